@@ -1,0 +1,123 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"sync/atomic"
+	"time"
+)
+
+// A Block is a run of whole lines of a log.
+//
+// It belongs to the reader: Data is valid until the callback returns, unless
+// the callback calls [Block.Retain].
+type Block struct {
+	// File is the path of the file the first line comes from, "-" for
+	// standard input, and FileIndex its place in the caller's list. A block
+	// merged from overlapping files may hold lines of the others too.
+	File      string
+	FileIndex int
+
+	// ModTime is when the file was last written: what a gzip header says,
+	// else the file system; zero for a pipe. Start is the time of the file's
+	// first line that has one, zero when that is not known. Either is a
+	// reference for stamps without a year, Start the better one.
+	ModTime time.Time
+	Start   time.Time
+
+	// Data holds Lines lines. Each ends with \n, but perhaps the last line of
+	// a file. A line that was dropped because it is too long is left as an
+	// empty one, so that numbers and neighbours hold.
+	Data  []byte
+	Lines int
+
+	// FirstLine is the number of the first line in the whole log, from 1.
+	FirstLine uint64
+
+	buf  []byte
+	refs atomic.Int32
+	pool *pool
+}
+
+// All yields each line without its \n, and its number in the whole log.
+func (b *Block) All() iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
+		n := b.FirstLine
+		for rest := b.Data; len(rest) > 0; n++ {
+			var line []byte
+			line, rest = cutLine(rest)
+			if !yield(n, line) {
+				return
+			}
+		}
+	}
+}
+
+// Retain keeps the block valid after the callback has returned, until
+// [Block.Release]. It must be called inside the callback. A reader has
+// [ArchiveOptions.Buffers] blocks: when all are retained it waits.
+func (b *Block) Retain() { b.refs.Add(1) }
+
+// Release gives a retained block back. Any goroutine may call it, once for
+// each Retain; the block must not be touched afterwards.
+func (b *Block) Release() {
+	switch n := b.refs.Add(-1); {
+	case n == 0:
+		b.pool.free <- b
+	case n < 0:
+		panic("source: block released more often than retained")
+	}
+}
+
+// cutLine returns the first line of data without its \n, and what follows.
+func cutLine(data []byte) (line, rest []byte) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return data[:i], data[i+1:]
+	}
+	return data, nil
+}
+
+// countLines counts lines, one without a final \n too.
+func countLines(data []byte) int {
+	n := bytes.Count(data, newline)
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		n++
+	}
+	return n
+}
+
+var newline = []byte{'\n'}
+
+// A pool is a fixed number of blocks, made when first needed.
+type pool struct {
+	free chan *Block // its capacity is the number of blocks
+	made int
+	size int
+}
+
+func newPool(blocks, size int) *pool {
+	return &pool{free: make(chan *Block, blocks), size: size}
+}
+
+// get waits for a free block.
+func (p *pool) get(ctx context.Context) (*Block, error) {
+	var b *Block
+	select {
+	case b = <-p.free:
+	default:
+		if p.made < cap(p.free) {
+			p.made++
+			b = &Block{buf: make([]byte, p.size), pool: p}
+			break
+		}
+		select {
+		case b = <-p.free:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	b.refs.Store(1)
+	b.Data, b.Lines = nil, 0
+	return b, nil
+}
