@@ -22,7 +22,7 @@ func (e *Error) Error() string {
 // DidYouMean is `: did you mean "x"?` for the word of known that word was
 // likely meant to be, and "" when none is near.
 func DidYouMean(word string, known []string) string {
-	best, dist := "", len(word)/3+2
+	best, dist := "", len(word)/3+1
 	low := strings.ToLower(word)
 	if len(low) > 64 {
 		return ""
