@@ -50,7 +50,7 @@ func newSolver[K Key](o Options, width int) *Solver[K] {
 	for l := range s.rung {
 		s.rung[l] = -1
 	}
-	for i, r := range o.Rungs {
+	for i, r := range o.Rungs { // narrow to wide: a length that is set has a longer rung
 		for l := r.Bits; l <= width; l++ {
 			if s.rung[l] < 0 {
 				s.rung[l] = int8(i)
@@ -58,8 +58,6 @@ func newSolver[K Key](o Options, width int) *Solver[K] {
 		}
 		s.widest = r.Bits
 	}
-	// Rungs come narrow to wide, so a length that is already set was set by a
-	// longer rung.
 	if len(o.Rungs) > 0 {
 		s.least = o.Rungs[0].Need
 	}
