@@ -20,6 +20,7 @@ type archive struct {
 	start   time.Time // of the first line with a time
 	timed   bool      // start is known, and the file takes part in merging
 	looked  bool      // for start
+	early   int64     // the time of a line near the head: of two that start in one second the shorter goes first
 
 	maxLine int
 	stdin   io.Reader // not nil: this is standard input

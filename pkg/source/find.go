@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -16,7 +17,7 @@ func (r *reader) find(paths []string) {
 	if len(r.queue) > 1 {
 		r.queue = slices.DeleteFunc(r.queue, func(a *archive) bool { return !r.peek(a) })
 		slices.SortStableFunc(r.queue, func(a, b *archive) int {
-			return a.orderTime().Compare(b.orderTime())
+			return cmp.Or(a.orderTime().Compare(b.orderTime()), cmp.Compare(a.early, b.early), a.modTime.Compare(b.modTime))
 		})
 	}
 	for _, a := range r.open {
@@ -64,10 +65,14 @@ func (r *reader) peek(a *archive) bool {
 		a.findStart(data, r.o.Time)
 		a.timed = !a.start.IsZero()
 	}
+	if a.timed {
+		a.early = r.lastTime(a.start.Unix(), data)
+	}
 	if a.stdin != nil {
 		a.peeked = data
 	} else {
 		a.close() // what was wrong is met again when its turn comes
+		a.in.n = 0
 	}
 	return true
 }

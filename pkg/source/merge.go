@@ -19,16 +19,19 @@ func (r *reader) timed(a *archive) error {
 		if b == nil {
 			return err
 		}
-		if last := r.lastTime(c, b.Data); last >= r.nextStart()-slack {
+		reached := c.time
+		if r.nextTimed() >= 0 {
+			reached = r.lastTime(c.time, b.Data)
+		}
+		if reached >= r.nextStart()-slack {
 			m := &merger{reader: r, seen: newSeen(), clock: math.MinInt64, ended: math.MinInt64}
 			c.block, c.after = b, b.Data
 			if c, err = m.run(c); c == nil || err != nil {
 				return err
 			}
 			continue
-		} else {
-			c.time = last
 		}
+		c.time = reached
 		if err := r.deliver(b); err != nil {
 			return err
 		}
@@ -56,23 +59,20 @@ func (r *reader) nextStart() int64 {
 // lastLook is how many lines at the end of a block are searched for a time.
 const lastLook = 100
 
-// lastTime is the time of the last line of data that has one, never before the
-// cursor's.
-func (r *reader) lastTime(c *cursor, data []byte) int64 {
-	if r.nextTimed() < 0 {
-		return c.time // nobody compares it
-	}
+// lastTime is the time of the last line of data that has one, and never before
+// the time that was reached earlier.
+func (r *reader) lastTime(reached int64, data []byte) int64 {
 	for range lastLook {
 		if len(data) == 0 {
 			break
 		}
 		var line []byte
 		data, line = cutLastLine(data)
-		if t, ok := r.o.Time(line, time.Unix(c.time, 0)); ok {
-			return max(c.time, t.Unix())
+		if t, ok := r.o.Time(line, time.Unix(reached, 0)); ok {
+			return max(reached, t.Unix())
 		}
 	}
-	return c.time
+	return reached
 }
 
 // A merger merges files as long as they are near each other.
@@ -177,7 +177,8 @@ func (m *merger) pick() (c *cursor, until int64) {
 // alone says that no other file is near this one, or was.
 func (m *merger) alone(c *cursor) bool {
 	return len(m.active) == 1 && c.begun &&
-		c.time > m.ended+slack && m.lastTime(c, c.rest) < m.nextStart()-slack
+		c.time > m.ended+slack &&
+		(m.nextTimed() < 0 || m.lastTime(c.time, c.rest) < m.nextStart()-slack)
 }
 
 // enter is called before a file's lines are delivered. A file that begins when
