@@ -115,7 +115,7 @@ func (n *names) look(ctx context.Context, uses []use, now int64, all bool) (part
 		return part{}, 0, err
 	}
 	hosts := n.hostUses(uses)
-	over += n.wanted(hosts)
+	over += n.wanted(hosts[direct(uses):])
 	if err := n.ask(ctx, round, n.due(hosts, false, now, all), now); err != nil {
 		return part{}, 0, err
 	}
@@ -178,13 +178,12 @@ func (n *names) due(uses []use, mx bool, now int64, all bool) []query {
 	return slices.Compact(qs)
 }
 
-// hostUses gives the uses of hosts: those that were wanted as such and the mail
-// exchangers of the domains.
+// hostUses gives the uses of hosts: first those that were wanted as such, then
+// the mail exchangers of the domains.
 func (n *names) hostUses(uses []use) []use {
-	var hosts []use
+	hosts := slices.DeleteFunc(slices.Clone(uses), func(u use) bool { return u.mx })
 	for _, u := range uses {
 		if !u.mx {
-			hosts = append(hosts, u)
 			continue
 		}
 		l := n.known[query{u.name, true}]
@@ -203,6 +202,16 @@ func (n *names) hostUses(uses []use) []use {
 		}
 	}
 	return hosts
+}
+
+// direct counts the hosts that are wanted as such.
+func direct(uses []use) (count int) {
+	for _, u := range uses {
+		if !u.mx {
+			count++
+		}
+	}
+	return count
 }
 
 // An outcome is the answer to one query.
