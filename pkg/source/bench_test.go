@@ -11,7 +11,8 @@ import (
 
 // benchLog is 32 MiB of lines of 150 bytes.
 func benchLog() []byte {
-	line := append(bytes.Repeat([]byte("x"), 149), '\n')
+	line := append(bytes.Repeat([]byte("x"), 138), "\n"...)
+	line = append([]byte("1090000000 "), line...)
 	return bytes.Repeat(line, 32<<20/150)
 }
 

@@ -167,7 +167,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add(bz2(f)[:500])
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, file []byte) {
-		_, _, err := read(t, ArchiveOptions{Stdin: bytes.NewReader(file)}, "-")
+		_, _, err := read(t, ArchiveOptions{Stdin: bytes.NewReader(file), Block: 4096, MaxLine: 256}, "-")
 		if err != nil && !strings.HasPrefix(err.Error(), "read -: ") {
 			t.Errorf("error %v", err)
 		}
