@@ -1,0 +1,225 @@
+package score
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A candidate is a client that may have to go.
+type candidate struct {
+	kind   family
+	hi, lo uint64
+	net    uint64
+	rank   uint32 // what it is worth keeping: 0 dead, else its events
+	newest uint32
+}
+
+// poolSize is how many clients are looked at together: of them the least one
+// eighth goes.
+const poolSize = 1024
+
+// evict makes room when the table is full. It pools the clients of the next
+// segments, in turn over the whole table, until there are poolSize of them,
+// and drops one eighth of the pool: first clients whose evidence can't matter
+// any more, then those with one event, the oldest first, then those with two,
+// and so on; in the pool nobody goes before one with fewer events. A client
+// with one event counts as one with two while at least half as many clients
+// of its network hold evidence as a window of networks asks for: they are
+// what such a window is about.
+func (t *Table) evict() {
+	t.pool = t.pool[:0]
+	for i := 0; i < 3*segments && len(t.pool) < poolSize; i++ {
+		seg := t.hand
+		t.hand = (t.hand + 1) % (3 * segments)
+		switch seg / segments {
+		case 0:
+			t.pool = collect(t, &t.v4, seg%segments, family4, t.pool)
+		case 1:
+			t.pool = collect(t, &t.v6, seg%segments, family6, t.pool)
+		case 2:
+			t.pool = collect(t, &t.exact, seg%segments, family16, t.pool)
+		}
+	}
+	for w := range t.o.Windows {
+		t.lift(&t.o.Windows[w])
+	}
+	slices.SortFunc(t.pool, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.newest, b.newest),
+			cmp.Compare(a.kind, b.kind), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
+	})
+	n := (len(t.pool) + 7) / 8
+	for i, c := range t.pool {
+		if c.rank > 0 {
+			if i >= n {
+				break
+			}
+			t.evicted++
+		}
+		switch c.kind {
+		case family4:
+			clearKey(t, &t.v4, key4(c.lo))
+		case family6:
+			clearKey(t, &t.v6, key6(c.hi))
+		case family16:
+			clearKey(t, &t.exact, key16{c.hi, c.lo})
+		}
+	}
+}
+
+func collect[K key](t *Table, s *store[K], seg int, kind family, pool []candidate) []candidate {
+	if s.segs == nil {
+		return pool
+	}
+	g := &s.segs[seg]
+	for i := range g.slots {
+		x := &g.slots[i]
+		if x.empty() {
+			continue
+		}
+		c := candidate{kind: kind, newest: x.t}
+		c.hi, c.lo = x.key.words()
+		for _, r := range t.events(&x.rec, &t.walk.buf) {
+			if t.alive(r) {
+				c.rank += uint32(r.n)
+			}
+		}
+		pool = append(pool, c)
+	}
+	return pool
+}
+
+// lift raises the singletons of networks that a window may soon fire for.
+func (t *Table) lift(w *Window) {
+	if !w.wide() {
+		return
+	}
+	p := t.pool
+	for i := range p {
+		p[i].net = 0
+		switch {
+		case p[i].kind == family4 && w.Width4 != 0:
+			p[i].net = key4(p[i].lo).net(w.Width4)
+		case p[i].kind != family4 && w.Width6 != 0:
+			p[i].net = key6(p[i].hi).net(w.Width6)
+		}
+	}
+	four := func(c *candidate) bool { return c.kind == family4 }
+	slices.SortFunc(p, func(a, b candidate) int {
+		if four(&a) != four(&b) {
+			return less(four(&a))
+		}
+		return cmp.Compare(a.net, b.net)
+	})
+	for i := 0; i < len(p); {
+		j, n := i, 0
+		for ; j < len(p) && p[j].net == p[i].net && four(&p[j]) == four(&p[i]); j++ {
+			if p[j].rank > 0 {
+				n++
+			}
+		}
+		if n >= 2 && n*2 >= w.Clients {
+			for ; i < j; i++ {
+				if p[i].rank == 1 {
+					p[i].rank = 2
+				}
+			}
+		}
+		i = j
+	}
+}
+
+// thin drops the weakest client of the run that k has lengthened beyond what
+// a look-up may read.
+func thin[K key](t *Table, s *store[K], k K) {
+	g := &s.segs[s.segOf(k)]
+	weakest, rank, newest := k, ^uint32(0), uint32(0)
+	i := g.home(k)
+	for g.slots[i].key != k {
+		x := &g.slots[i]
+		n := uint32(0)
+		for _, r := range t.events(&x.rec, &t.walk.buf) {
+			n += uint32(r.n)
+		}
+		if n < rank || n == rank && x.t < newest {
+			weakest, rank, newest = x.key, n, x.t
+		}
+		if i++; i == len(g.slots) {
+			i = 0
+		}
+	}
+	t.evicted++
+	clearKey(t, s, weakest)
+}
+
+// sweepTime is in how many seconds Sweep goes once over the whole table.
+const sweepTime = 600
+
+// Sweep drops the clients whose evidence can't matter any more at the scoring
+// clock now, a part of the table each call. It changes nothing but memory.
+func (t *Table) Sweep(now int64) {
+	t.advance(clampTime(now))
+	passed := min(t.mark-t.swept, sweepTime)
+	n := int(passed) * 3 * segments / sweepTime
+	if n == 0 {
+		return
+	}
+	t.swept = t.mark
+	for range n {
+		seg := t.broom
+		t.broom = (t.broom + 1) % (3 * segments)
+		switch seg / segments {
+		case 0:
+			sweep(t, &t.v4, seg%segments)
+		case 1:
+			sweep(t, &t.v6, seg%segments)
+		case 2:
+			sweep(t, &t.exact, seg%segments)
+		}
+	}
+}
+
+func sweep[K key](t *Table, s *store[K], seg int) {
+	if s.segs == nil {
+		return
+	}
+	g := &s.segs[seg]
+	for i := 0; i < len(g.slots); {
+		x := &g.slots[i]
+		switch {
+		case x.empty():
+			i++
+		case !t.tidy(&x.rec):
+			t.free(&x.rec)
+			s.remove(g, i) // another may have moved here
+		default:
+			i++
+		}
+	}
+	g.shrink()
+}
+
+// tidy drops the events of a slot that can't matter, moves the others to as
+// little memory as they need, and says whether there are any.
+func (t *Table) tidy(held *rec) bool {
+	if held.n != 0 {
+		return t.alive(*held)
+	}
+	c := t.slab.chunk(held.value)
+	n := t.prune(c[:held.class])
+	switch {
+	case n == 0:
+		return false
+	case n == 1:
+		one := c[0]
+		t.slab.release(held.value)
+		*held = one
+	case sizeCap(sizeFor(n))*2 <= len(c):
+		ref := t.slab.alloc(n)
+		copy(t.slab.chunk(ref), c[:n])
+		t.slab.release(held.value)
+		held.value, held.class, held.t = ref, uint16(n), c[n-1].t
+	default:
+		held.class, held.t = uint16(n), c[n-1].t
+	}
+	return true
+}

@@ -1,0 +1,420 @@
+package score
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Good remembers which clients deliver wanted mail: accepted messages and
+// authenticated logins (DESIGN.md 5.4). It is one for all doors.
+//
+// A day is a UTC day, and the day of every call is that of the newest time
+// any call has named: what comes late over midnight belongs to the new day.
+// At most 3 messages and logins of a client count a day, with a half-life of
+// 30 days. None count on a day on which the client has offended, on the day
+// before it and on the day after it: so none within 24 h of an offence.
+type Good struct {
+	max      int
+	keep     int64 // seconds for which accepted messages are kept
+	mark     int64 // newest time
+	day      int64 // of mark
+	clients  map[netip.Addr]*record
+	order    addrs // all of clients
+	known    addrs // the known good
+	fresh    []netip.Addr
+	accounts map[uint64]*account
+	bad      [2]offenders // today's and yesterday's that are not in clients
+	evicted  uint64
+}
+
+// A record is what is known of one client.
+type record struct {
+	old              uint32 // evidence from before yesterday, decayed, in 1/65536
+	yesterday, today uint8
+	unknown          bool   // a login of an unknown user has counted today
+	known            bool   // known good
+	days             uint16 // distinct days with evidence that still counts
+	last             uint32 // day of the last message or login
+	off              uint32 // day of the last offence; 0: none
+	since            int64  // when it became known good
+	volume           volume
+}
+
+type offenders struct {
+	v4 keyset[key4]
+	v6 keyset[key16]
+}
+
+const (
+	one      = 1 << 16 // one message
+	dayMax   = 3       // messages and logins that count a day
+	daySecs  = 86400
+	halfLife = 4196870107 // 2^(-1/30) in 1/2^32: what a day leaves
+	minDays  = 2          // distinct days of a known good client
+	minLevel = 5 * one / 2
+	empty    = one / 4 // less is nothing, and forgotten
+)
+
+// NewGood makes an empty Good that remembers at most max clients; 0: 1,000,000.
+func NewGood(max int) *Good {
+	if max <= 0 {
+		max = 1_000_000
+	}
+	return &Good{max: max, clients: map[netip.Addr]*record{}, accounts: map[uint64]*account{}}
+}
+
+func decay(x uint32) uint32 { return uint32(uint64(x) * halfLife >> 32) }
+
+// level is the evidence as of today, in 1/65536.
+func (r *record) level() uint32 {
+	return r.old + decay(uint32(r.yesterday)*one) + uint32(r.today)*one
+}
+
+// Message notes n accepted messages.
+func (g *Good) Message(c netip.Addr, t int64, n int) {
+	c = plain(c)
+	if n <= 0 || !c.IsValid() {
+		return
+	}
+	g.Advance(t)
+	if g.keep > 0 {
+		r := g.record(c)
+		r.volume.add(t, n, g.mark, g.keep)
+		g.count(c, r, n)
+	} else if r := g.peek(c); r != nil {
+		g.count(c, r, n)
+	}
+}
+
+// Login notes n authenticated logins of a user; user 0 is an unknown one, who
+// counts at most once a day. A user makes at most 8 addresses good: see
+// account.
+func (g *Good) Login(c netip.Addr, t int64, n int, user uint64) {
+	c = plain(c)
+	if n <= 0 || !c.IsValid() {
+		return
+	}
+	g.Advance(t)
+	if user != 0 {
+		a := g.account(user)
+		switch {
+		case a == nil: // too many users: this one is not known
+			user = 0
+		case !a.login(c, t, g.mark):
+			return
+		}
+	}
+	r := g.peek(c)
+	if r == nil {
+		return
+	}
+	if user == 0 {
+		if r.unknown {
+			return
+		}
+		r.unknown = true
+		n = 1
+	}
+	g.count(c, r, n)
+}
+
+// peek is the record of a client, made unless the client has offended so that
+// nothing would count.
+func (g *Good) peek(c netip.Addr) *record {
+	if r := g.clients[c]; r != nil {
+		return r
+	}
+	if g.offence(c) != 0 {
+		return nil
+	}
+	return g.record(c)
+}
+
+// record is the record of a client, made if need be.
+func (g *Good) record(c netip.Addr) *record {
+	r := g.clients[c]
+	if r == nil {
+		if len(g.clients) >= g.max {
+			g.evict()
+		}
+		r = &record{off: uint32(g.offence(c))}
+		g.clients[c] = r
+		g.order.insert(c)
+	}
+	r.last = uint32(g.day)
+	return r
+}
+
+// count adds evidence.
+func (g *Good) count(c netip.Addr, r *record, n int) {
+	r.last = uint32(g.day)
+	if r.off != 0 && int64(r.off) >= g.day-1 {
+		return
+	}
+	n = min(n, dayMax-int(r.today))
+	if n <= 0 {
+		return
+	}
+	if r.today == 0 {
+		r.days = min(r.days, 1<<16-2) + 1
+	}
+	r.today += uint8(n)
+	g.judge(c, r)
+}
+
+// judge makes a client known good, or no longer.
+func (g *Good) judge(c netip.Addr, r *record) {
+	known := r.days >= minDays && r.level() >= minLevel
+	if known == r.known {
+		return
+	}
+	r.known = known
+	if known {
+		r.since = g.mark
+		g.known.insert(c)
+		g.fresh = append(g.fresh, c)
+	} else {
+		r.since = 0
+		g.known.remove(c)
+	}
+}
+
+// Offended notes an offence: what counted today and yesterday is taken back,
+// and nothing counts today and tomorrow.
+func (g *Good) Offended(c netip.Addr, t int64) {
+	c = plain(c)
+	if !c.IsValid() {
+		return
+	}
+	g.Advance(t)
+	r := g.clients[c]
+	if r == nil {
+		g.blame(c, 0)
+		return
+	}
+	r.off = uint32(g.day)
+	for _, n := range []uint8{r.today, r.yesterday} {
+		if n > 0 && r.days > 0 {
+			r.days--
+		}
+	}
+	r.today, r.yesterday = 0, 0
+	g.settle(c, r)
+}
+
+// Revoke takes all evidence of a client: it has fired.
+func (g *Good) Revoke(c netip.Addr, t int64) {
+	c = plain(c)
+	if !c.IsValid() {
+		return
+	}
+	g.Advance(t)
+	r := g.clients[c]
+	if r == nil {
+		g.blame(c, 0)
+		return
+	}
+	r.off = uint32(g.day)
+	r.old, r.yesterday, r.today, r.days = 0, 0, 0, 0
+	g.settle(c, r)
+}
+
+// settle judges a client after evidence has gone, and forgets it when nothing
+// is left.
+func (g *Good) settle(c netip.Addr, r *record) {
+	if r.level() < empty {
+		r.old, r.yesterday, r.today, r.days = 0, 0, 0, 0
+	}
+	g.judge(c, r)
+	if r.level() == 0 && len(r.volume) == 0 {
+		g.forget(c, r)
+	}
+}
+
+func (g *Good) forget(c netip.Addr, r *record) {
+	if r.known {
+		g.known.remove(c)
+	}
+	delete(g.clients, c)
+	g.order.remove(c)
+	if age := g.day - int64(r.off); r.off != 0 && age < int64(len(g.bad)) {
+		g.blame(c, int(age))
+	}
+}
+
+// blame remembers an offender without a record.
+func (g *Good) blame(c netip.Addr, age int) {
+	b := &g.bad[age]
+	if b.v4.n+b.v6.n >= g.max {
+		g.evicted++
+		return
+	}
+	if c.Is4() {
+		b.v4.add(addrKey4(c))
+	} else {
+		b.v6.add(addrKey16(c))
+	}
+}
+
+// offence is the day of the last offence, since yesterday, of a client without
+// a record; 0: none.
+func (g *Good) offence(c netip.Addr) int64 {
+	for age := range g.bad {
+		b := &g.bad[age]
+		if c.Is4() && b.v4.has(addrKey4(c)) || c.Is6() && b.v6.has(addrKey16(c)) {
+			return g.day - int64(age)
+		}
+	}
+	return 0
+}
+
+// Advance moves the newest time. With a new day evidence decays, known good
+// clients lapse, and what is old is forgotten; else it costs nothing.
+func (g *Good) Advance(now int64) {
+	if now <= g.mark {
+		return
+	}
+	g.mark = min(now, 1<<32-1)
+	day := g.mark / daySecs
+	if day == g.day {
+		return
+	}
+	days := day - g.day
+	g.day = day
+	switch days {
+	case 1:
+		g.bad[1], g.bad[0] = g.bad[0], offenders{}
+	default:
+		g.bad = [2]offenders{}
+	}
+	for c, r := range g.clients { // each for itself: the order does not matter
+		for range min(days, 400) { // then nothing is left anyway
+			r.old = decay(r.old + decay(uint32(r.yesterday)*one))
+			r.yesterday, r.today = r.today, 0
+		}
+		r.unknown = false
+		r.volume.forget(g.mark, g.keep)
+		g.settle(c, r)
+	}
+	g.ageAccounts()
+}
+
+// evict forgets an eighth of the clients: first those with evidence of less
+// than two days, those whose last mail is oldest before the others, known
+// good ones last.
+func (g *Good) evict() {
+	rank := func(r *record) uint32 {
+		switch {
+		case r.known:
+			return 2<<24 | r.last
+		case r.days >= minDays:
+			return 1<<24 | r.last
+		}
+		return r.last
+	}
+	ranks := make([]uint32, 0, len(g.clients))
+	for _, r := range g.clients {
+		ranks = append(ranks, rank(r))
+	}
+	slices.Sort(ranks)
+	n := (len(ranks) + 7) / 8
+	limit := ranks[n-1]
+	below, _ := slices.BinarySearch(ranks, limit)
+	equal := n - below
+	var gone []netip.Addr
+	for _, chunk := range g.order.chunks {
+		for _, c := range chunk {
+			x := rank(g.clients[c])
+			if x == limit && equal > 0 {
+				equal--
+				gone = append(gone, c)
+			} else if x < limit {
+				gone = append(gone, c)
+			}
+		}
+	}
+	for _, c := range gone {
+		g.forget(c, g.clients[c])
+	}
+	g.evicted += uint64(len(gone))
+}
+
+// Evicted is the number of clients and offenders forgotten so far because
+// there were too many.
+func (g *Good) Evicted() uint64 { return g.evicted }
+
+// Len is the number of clients remembered.
+func (g *Good) Len() int { return len(g.clients) }
+
+// Known says whether a client is known good.
+func (g *Good) Known(c netip.Addr) bool {
+	r := g.clients[plain(c)]
+	return r != nil && r.known
+}
+
+// Messages is the decayed evidence of a client in tenths of a message.
+func (g *Good) Messages(c netip.Addr) int {
+	if r := g.clients[plain(c)]; r != nil {
+		return int((uint64(r.level())*10 + one/2) / one)
+	}
+	return 0
+}
+
+// Since is when a client became known good, Unix seconds; 0 when it is not.
+func (g *Good) Since(c netip.Addr) int64 {
+	if r := g.clients[plain(c)]; r != nil {
+		return r.since
+	}
+	return 0
+}
+
+// Factor is by what the limits of a client are multiplied, in 1/256:
+// min(4, 1 + messages/3) for a known good one, else 1.
+func (g *Good) Factor(c netip.Addr) int {
+	r := g.clients[plain(c)]
+	if r == nil || !r.known {
+		return 256
+	}
+	return int(min(256+uint64(r.level())*256/(3*one), 1024))
+}
+
+// KnownIn are the known good addresses in p, sorted.
+func (g *Good) KnownIn(p netip.Prefix) []netip.Addr {
+	var out []netip.Addr
+	g.known.within(p, func(a netip.Addr) bool {
+		out = append(out, a)
+		return true
+	})
+	return out
+}
+
+// AnyIn says whether there is a known good address in p.
+func (g *Good) AnyIn(p netip.Prefix) bool {
+	any := false
+	g.known.within(p, func(netip.Addr) bool {
+		any = true
+		return false
+	})
+	return any
+}
+
+// Fresh are the addresses that have become known good since the last call and
+// still are, sorted.
+func (g *Good) Fresh() []netip.Addr {
+	if len(g.fresh) == 0 {
+		return nil
+	}
+	out := g.fresh
+	g.fresh = nil
+	slices.SortFunc(out, netip.Addr.Compare)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !g.Known(a) })
+}
+
+// plain is an address as it is kept.
+func plain(c netip.Addr) netip.Addr {
+	if c.Zone() != "" {
+		c = c.WithZone("")
+	}
+	return c.Unmap()
+}
