@@ -14,6 +14,7 @@ var (
 	ErrSetFull        = errors.New("set is full")           // a limit of the firewall is reached
 	ErrBusy           = errors.New("owned by another")      // another postmoat owns the firewall
 	ErrUncertain      = errors.New("uncertain")             // the answer was lost: what arrived must be read back
+	ErrGone           = errors.New("not in place")          // what Setup puts in place is not there (any more)
 	ErrUnsupported    = errors.New("not supported by it")   // the backend cannot do what the options ask
 	ErrBadEntry       = errors.New("entry not well formed") // a mistake of the caller
 )

@@ -1,0 +1,249 @@
+//go:build linux
+
+package nftables
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/firewall"
+	"golang.org/x/sys/unix"
+)
+
+// Setup makes the table, or takes it over with the bans it holds. The allow
+// sets are filled before any rule looks at a ban.
+func (b *Backend) Setup(ctx context.Context, allow []netip.Prefix) error {
+	if err := errors.Join(ctx.Err(), firewall.CheckAllow(name, allow)); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found, err := b.survey()
+	if err != nil {
+		return explain("look at the table", err)
+	}
+	if found.ours {
+		err = b.build(found, allow)
+	}
+	if !found.ours || refusedShape(err) {
+		err = b.replace(found, allow)
+	}
+	return explain("set up", err)
+}
+
+// A survey is what there is under our name.
+type survey struct {
+	table  *nftables.Table // nil: nothing
+	sets   map[string]*nftables.Set
+	chains map[string]*nftables.Chain
+	slots  map[slot]bool // ban sets of our shape
+	ours   bool          // nothing of it stands in our way
+}
+
+func (b *Backend) survey() (survey, error) {
+	v := survey{sets: make(map[string]*nftables.Set), chains: make(map[string]*nftables.Chain), slots: make(map[slot]bool), ours: true}
+	gen, err := b.generation()
+	if err != nil {
+		return v, err
+	}
+	err = b.query(func(c *nftables.Conn) error { return b.look(c, &v) })
+	if err == nil && v.table == nil {
+		b.shape, b.contents = gen, gen // there is nothing that could be wrong
+	}
+	return v, err
+}
+
+// look fills in a survey.
+func (b *Backend) look(c *nftables.Conn, v *survey) (err error) {
+	if v.table, err = b.findTable(c); err != nil || v.table == nil {
+		return err
+	}
+	sets, err := c.GetSets(b.layout.table)
+	if err != nil {
+		return err
+	}
+	fixed := b.layout.fixedSets()
+	for _, have := range sets {
+		v.sets[have.Name] = have
+		s, isBan := parseSlot(have.Name)
+		want, isFixed := fixed[have.Name]
+		if isBan {
+			want = b.layout.banSet(s)
+		}
+		switch {
+		case !isBan && !isFixed || !sameShape(have, want):
+			v.ours = false
+		case isBan:
+			v.slots[s] = true
+		}
+	}
+	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return err
+	}
+	for _, chain := range all {
+		if chain.Table.Name != b.layout.table.Name {
+			continue
+		}
+		v.chains[chain.Name] = chain
+		if chain.Name != chainBase && (!slices.Contains(chains(), chain.Name) || chain.Hooknum != nil) || chain.Name == chainBase && !b.isBase(chain) {
+			v.ours = false
+		}
+	}
+	return nil
+}
+
+// isBase says whether a chain is called where and when ours has to be.
+func (b *Backend) isBase(c *nftables.Chain) bool {
+	want := b.layout.baseChain()
+	return c.Hooknum != nil && *c.Hooknum == *want.Hooknum && c.Priority != nil && *c.Priority == *want.Priority &&
+		c.Type == want.Type && c.Policy != nil && *c.Policy == *want.Policy
+}
+
+// build adds what is missing, then the allowlist, then the rules anew.
+func (b *Backend) build(v survey, allow []netip.Prefix) error {
+	err := b.structure(func(c *nftables.Conn) error {
+		c.AddTable(b.layout.table) // also wakes one that was put to sleep (flags dormant)
+		for name, set := range b.layout.fixedSets() {
+			if v.sets[name] == nil {
+				if err := c.AddSet(set, nil); err != nil {
+					return err
+				}
+			}
+		}
+		b.layout.addChains(c)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.setAllow(allow); err != nil {
+		return err
+	}
+	err = b.structure(func(c *nftables.Conn) error {
+		c.FlushTable(b.layout.table) // the rules only
+		b.layout.addRules(c, v.slots)
+		return b.layout.addPorts(c)
+	})
+	if err != nil {
+		return err
+	}
+	return b.remember(v.slots)
+}
+
+// remember reads the handles of the rules that were just made.
+func (b *Backend) remember(slots map[slot]bool) error {
+	gen, err := b.generation()
+	if err != nil {
+		return err
+	}
+	rules := make(map[string][]uint64)
+	err = b.query(func(c *nftables.Conn) error {
+		for _, chain := range append(chains(), chainBase) {
+			if rules[chain], err = b.handles(c, chain); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		b.slots, b.rules, b.shape = slots, rules, gen
+	}
+	return err
+}
+
+// handles are the names the kernel gave the rules of a chain: a rule that is
+// deleted, replaced or made again by somebody else has another.
+func (b *Backend) handles(c *nftables.Conn, chain string) ([]uint64, error) {
+	rules, err := c.GetRules(b.layout.table, &nftables.Chain{Name: chain})
+	if err != nil {
+		return nil, err
+	}
+	handles := make([]uint64, len(rules))
+	for i, r := range rules {
+		handles[i] = r.Handle
+	}
+	return handles, nil
+}
+
+// replace makes the table new, as what is there is not ours, and puts back the
+// bans that could be read from it.
+func (b *Backend) replace(v survey, allow []netip.Prefix) error {
+	kept, err := b.active(v.slots)
+	if err != nil {
+		return err
+	}
+	err = b.structure(func(c *nftables.Conn) error {
+		c.AddTable(b.layout.table)
+		c.DelTable(b.layout.table)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if v, err = b.survey(); err != nil {
+		return err
+	}
+	if err := b.build(v, allow); err != nil {
+		return err
+	}
+	bans := make([]ban.Entry, len(kept))
+	for i, a := range kept {
+		bans[i] = a.Entry
+	}
+	return b.apply(context.Background(), ban.Change{Add: bans})
+}
+
+// refusedShape says that the kernel would not build upon what is there.
+func refusedShape(err error) bool {
+	for _, errno := range []unix.Errno{unix.EEXIST, unix.EBUSY, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOENT} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// ensure makes the sets of slots, and the rules that look them up.
+func (b *Backend) ensure(slots map[slot]bool) error {
+	missing := make(map[slot]bool)
+	touched := make(map[string]bool)
+	for s := range slots {
+		if !b.slots[s] {
+			missing[s], touched[s.chain()] = true, true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	err := b.structure(func(c *nftables.Conn) error {
+		for s := range missing {
+			if err := c.AddSet(b.layout.banSet(s), nil); err != nil {
+				return err
+			}
+		}
+		b.layout.addLookups(c, missing)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = b.query(func(c *nftables.Conn) error {
+		for chain := range touched {
+			handles, err := b.handles(c, chain)
+			if err != nil {
+				return err
+			}
+			b.rules[chain] = handles
+		}
+		return nil
+	})
+	for s := range missing {
+		b.slots[s] = true
+	}
+	return err
+}
