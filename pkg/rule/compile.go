@@ -61,7 +61,10 @@ func (c *compiler) rule(s *Spec) {
 	c.head(r)
 	c.scoring(r)
 	c.when(r)
-	if len(c.errs) > before {
+	if wrong := c.errs[before:]; len(wrong) > 0 {
+		slices.SortStableFunc(wrong, func(a, b error) int {
+			return a.(*Error).Pos.Line - b.(*Error).Pos.Line
+		})
 		return
 	}
 	if len(r.Windows) == 0 {
@@ -91,7 +94,9 @@ func (c *compiler) head(r *Rule) {
 
 func (c *compiler) scoring(r *Rule) {
 	s := c.spec
-	if s.Weight < 1 || s.Weight > 1000 {
+	if _, given := s.At["weight"]; s.Weight == 0 && s.At != nil && !given {
+		c.errorf(s.Pos, "weight: missing: write weight: and a number of 1 to 1000")
+	} else if s.Weight < 1 || s.Weight > 1000 {
 		c.errorf(s.at("weight"), "weight: %d is outside 1-1000: write a weight of 1 to 1000 (enabled: false switches a rule off)", s.Weight)
 	}
 	for i, w := range s.Windows {

@@ -74,9 +74,9 @@ func TestAllErrorsAtOnceWithTheirPlaces(t *testing.T) {
 	two := spec("one", 1, "kind", "smtpd.reject")
 	two.Pos = Pos{"b.yaml", 1}
 	_, err := Compile([]Spec{one, two}, nil)
-	want := `a.yaml:5: rule "one": weight: 0 is outside 1-1000: write a weight of 1 to 1000 (enabled: false switches a rule off)
-a.yaml:3: rule "one": when: there is no kind "smtpd.rejects": did you mean "smtpd.reject"?
+	want := `a.yaml:3: rule "one": when: there is no kind "smtpd.rejects": did you mean "smtpd.reject"?
 a.yaml:4: rule "one": when: code: "1" is outside 200-599
+a.yaml:5: rule "one": weight: 0 is outside 1-1000: write a weight of 1 to 1000 (enabled: false switches a rule off)
 b.yaml:1: rule "one": name: given twice, first at a.yaml:2: give one of them another name`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxSeconds bounds every duration: ten years.
+const maxSeconds = 3650 * day
+
+const day = 24 * 3600
+
+var errUnit = errors.New("has no unit")
+
+// seconds reads a duration of at least one second.
+func (r *reader) seconds(path string, n *yaml.Node) (int64, bool) {
+	s, ok := r.text(path, n)
+	if !ok {
+		return 0, false
+	}
+	switch v, err := parseDuration(s); {
+	case errors.Is(err, errUnit):
+		r.fail(n, "%s: %q has no unit: write %ss, %sm, %sh or %sd", path, cut(s), s, s, s, s)
+	case err != nil:
+		r.fail(n, "%s: %q is not a duration: write one like 90s, 10m, 24h, 1h30m or 30d", path, cut(s))
+	case v < 1 || v > maxSeconds:
+		r.fail(n, "%s: %s is out of range: write 1s to 3650d", path, cut(s))
+	default:
+		return v, true
+	}
+	return 0, false
+}
+
+// parseDuration reads whole numbers with the units d, h, m and s, each at most
+// once and in that order: "1h30m".
+func parseDuration(s string) (int64, error) {
+	const units = "dhms"
+	size := [len(units)]int64{day, 3600, 60, 1}
+	if s != "" && strings.Trim(s, "0123456789") == "" {
+		return 0, errUnit
+	}
+	var sum int64
+	next := 0
+	for s != "" {
+		i := strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' })
+		if i <= 0 || i > 12 {
+			return 0, fmt.Errorf("%q: no number", s)
+		}
+		u := strings.IndexByte(units, s[i])
+		if u < next {
+			return 0, fmt.Errorf("%q: no unit", s)
+		}
+		v, err := strconv.ParseInt(s[:i], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v * size[u]
+		next, s = u+1, s[i+1:]
+	}
+	if next == 0 {
+		return 0, errors.New("empty")
+	}
+	return sum, nil
+}
+
+// duration writes seconds as parseDuration reads them, in one unit.
+func duration(v int64) string {
+	switch {
+	case v%day == 0 && v > 7*day:
+		return fmt.Sprintf("%dd", v/day)
+	case v%3600 == 0:
+		return fmt.Sprintf("%dh", v/3600)
+	case v%60 == 0:
+		return fmt.Sprintf("%dm", v/60)
+	}
+	return fmt.Sprintf("%ds", v)
+}
