@@ -46,11 +46,7 @@ func TestTwinBudget(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 32))
 	var got, best, plain int64
 	exact, tries := 0, 0
-	n := 1_500
-	if testing.Short() {
-		n = 400
-	}
-	for i := range n {
+	for i := range 1_500 {
 		w := someWorld(r, 4+i%5)
 		s := newSolver[uint32](w.options, w.width)
 		free := blocks(s.Solve(w.keys, w.vetoes))

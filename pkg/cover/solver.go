@@ -14,7 +14,9 @@ type Solver[K Key] struct {
 	least   int      // need of the narrowest rung: fewer members never collapse
 	rung    [65]int8 // by length: index of the longest rung that is no longer, -1 if none
 
+	floor int // no prefix of this pass is wider
 	stack [65]node
+	open  int        // nodes on the stack
 	out   []Piece[K] // the last result
 	spare []Piece[K] // for the covers of SolveWithin and the sums of Explain
 	third []Piece[K]
@@ -88,12 +90,12 @@ func (s *Solver[K]) pass(dst []Piece[K], lo, hi, floor int) ([]Piece[K], int64) 
 	out := room(dst, hi-lo)
 	var (
 		total int64
-		cur   node // the node that was finished last; its bits do not matter
-		prev  K
-		open  int // nodes on the stack
-		last  = -1
+		cur   node // what was finished last
+		prev  K    // the last key of it
+		end   int  // and where its members end; 0: there is none
 		v     = s.veto(s.first(lo, hi))
 	)
+	s.open, s.floor = 0, floor
 	for i := lo; i < hi; i++ {
 		k := s.keys[i]
 		if v < len(s.vetoes) {
@@ -104,51 +106,44 @@ func (s *Solver[K]) pass(dst []Piece[K], lo, hi, floor int) ([]Piece[K], int64) 
 				continue
 			}
 		}
-		if last >= 0 {
-			common := s.common(prev, k)
-			if common < floor {
-				if open > 0 {
-					out, cur = s.shut(out, cur, &open, floor-1, last+1)
-				}
+		if end > 0 {
+			switch common := s.common(prev, k); {
+			case common < floor: // nothing can hold both
+				out, cur = s.shut(out, cur, floor-1, end)
 				total = min(total+cur.sum, ceiling)
-			} else {
-				if open > 0 && int(s.stack[open-1].bits) > common {
-					out, cur = s.shut(out, cur, &open, common, last+1)
-				}
+			default:
+				out, cur = s.shut(out, cur, common, end)
 				cur.bits = int32(common)
-				s.stack[open] = cur
-				open++
+				s.stack[s.open] = cur
+				s.open++
 			}
 		}
 		cur = node{sum: s.price, lo: int32(i), out: int32(len(out))}
 		out = append(out, Piece[K]{Key: k, Lo: int32(i), Hi: int32(i + 1), Bits: uint8(s.width)})
-		prev, last = k, i
+		prev, end = k, i+1
 	}
-	if last >= 0 {
-		out, cur = s.shut(out, cur, &open, floor-1, last+1)
+	if end > 0 {
+		out, cur = s.shut(out, cur, floor-1, end)
 		total = min(total+cur.sum, ceiling)
 	}
 	return out, total
 }
 
-// shut finishes the open nodes that are longer than the given length, of which
-// cur is the right half of the last. Each takes one prefix where that is no
-// dearer than its halves. It returns the last node that it finished.
-func (s *Solver[K]) shut(out []Piece[K], cur node, open *int, above, hi int) ([]Piece[K], node) {
-	for *open > 0 && int(s.stack[*open-1].bits) > above {
-		*open--
-		top := s.stack[*open]
+// shut finishes the open nodes that are longer than the given length; cur is
+// the right half of the last of them, and its members end at end. Each node
+// takes one prefix where that is no dearer than its halves. It returns what it
+// finished last.
+func (s *Solver[K]) shut(out []Piece[K], cur node, length, end int) ([]Piece[K], node) {
+	for s.open > 0 && int(s.stack[s.open-1].bits) > length {
+		s.open--
+		top := s.stack[s.open]
 		top.sum = min(top.sum+cur.sum, ceiling)
-		if hi-int(top.lo) >= s.least {
-			parent := above
-			if *open > 0 {
-				parent = max(parent, int(s.stack[*open-1].bits))
-			}
-			members := hi - int(top.lo)
-			if n := s.candidate(s.keys[top.lo], int(top.bits), parent, members); n > 0 {
+		if members := end - int(top.lo); members >= s.least {
+			k := s.keys[top.lo]
+			if n := s.candidate(k, int(top.bits), members); n > 0 {
 				if cost := s.cost(n, members); cost <= top.sum {
 					top.sum = cost
-					out = append(out[:top.out], Piece[K]{Key: s.mask(s.keys[top.lo], n), Lo: top.lo, Hi: int32(hi), Bits: uint8(n)})
+					out = append(out[:top.out], Piece[K]{Key: s.mask(k, n), Lo: top.lo, Hi: int32(end), Bits: uint8(n)})
 				}
 			}
 		}
@@ -157,11 +152,15 @@ func (s *Solver[K]) shut(out []Piece[K], cur node, open *int, above, hi int) ([]
 	return out, cur
 }
 
-// candidate returns the length of the only prefix that can be best for a node:
-// all lengths down to that of its parent, which is not included, have the same
-// members, so of those that are admissible the longest is the cheapest. It
-// returns 0 if none is.
-func (s *Solver[K]) candidate(k K, bits, parent, members int) int {
+// candidate returns the length of the only prefix that can be best for a node,
+// given by a member and the length that all have in common: prefixes with the
+// same members cost the less the longer they are, and meet fewer vetoes. That
+// is the next rung or, if this touches a veto, the node itself. It returns 0 if
+// there is none.
+//
+// The rung may be so wide that it holds more than the node. This does no harm:
+// the node around it has the same rung then, more members for it, and takes it.
+func (s *Solver[K]) candidate(k K, bits, members int) int {
 	i := s.rung[bits]
 	if i < 0 {
 		return 0
@@ -171,7 +170,7 @@ func (s *Solver[K]) candidate(k K, bits, parent, members int) int {
 	case members < r.Need:
 		return 0
 	case len(s.vetoes) == 0 || s.vetoed(k, r.Bits) < 0:
-		if r.Bits <= parent {
+		if r.Bits < s.floor {
 			return 0
 		}
 		return r.Bits

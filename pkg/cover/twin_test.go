@@ -251,38 +251,45 @@ func TestTwinBinaryTree(t *testing.T) {
 	}
 }
 
-// The same problem in the highest bits of wider keys, below which nothing is,
-// is the same problem: it shows that the real widths behave as the small ones.
-func TestTwinWideKeys(t *testing.T) {
+// The same problem somewhere in the lowest bits of keys of a real width is the
+// same problem.
+func TestTwinRealWidths(t *testing.T) {
 	r := rand.New(rand.NewPCG(25, 26))
 	for range 3_000 {
 		w := someWorld(r, 1+r.IntN(8))
 		want := blocks(newSolver[uint32](w.options, w.width).Solve(w.keys, w.vetoes))
 		base := r.Uint64() << w.width
-		o := w.options
-		o.Rungs = slices.Clone(o.Rungs)
-		for i := range o.Rungs {
-			o.Rungs[i].Bits += 64 - w.width
+		if got := solveAt(t, w, uint32(base)); !slices.Equal(got, want) {
+			t.Fatalf("got %v of 32 bits, in a small universe %v\n%v", got, want, w)
 		}
-		var keys []uint64
-		for _, k := range w.keys {
-			keys = append(keys, base|uint64(k))
-		}
-		var vetoes []Veto[uint64]
-		for _, v := range w.vetoes {
-			vetoes = append(vetoes, Veto[uint64]{base | uint64(v.First), base | uint64(v.Last), v.ID})
-		}
-		var got []block
-		for _, p := range New[uint64](o).Solve(keys, vetoes) {
-			if p.Key&^(1<<w.width-1) != base {
-				t.Fatalf("%v lies outside of the universe\n%v", p, w)
-			}
-			got = append(got, block{uint32(p.Key - base), int(p.Bits) - 64 + w.width})
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("got %v, in a small universe %v\n%v", got, want, w)
+		if got := solveAt(t, w, base); !slices.Equal(got, want) {
+			t.Fatalf("got %v of 64 bits, in a small universe %v\n%v", got, want, w)
 		}
 	}
+}
+
+func solveAt[K Key](t *testing.T, w world, base K) (bs []block) {
+	t.Helper()
+	more := width[K]() - w.width
+	o := Options{Price: w.options.Price}
+	for _, r := range w.options.Rungs {
+		o.Rungs = append(o.Rungs, Rung{r.Bits + more, r.Need})
+	}
+	var keys []K
+	for _, k := range w.keys {
+		keys = append(keys, base|K(k))
+	}
+	var vetoes []Veto[K]
+	for _, v := range w.vetoes {
+		vetoes = append(vetoes, Veto[K]{base | K(v.First), base | K(v.Last), v.ID})
+	}
+	for _, p := range New[K](o).Solve(keys, vetoes) {
+		if p.Key&^(1<<w.width-1) != base {
+			t.Fatalf("%v lies outside of the universe\n%v", p, w)
+		}
+		bs = append(bs, block{uint32(p.Key - base), int(p.Bits) - more})
+	}
+	return bs
 }
 
 // checkWhy holds every reason against its definition.
