@@ -110,6 +110,7 @@ func (n *names) look(ctx context.Context, uses []use, now int64, all bool) (part
 	// The deadline of the round is not that of the caller.
 	round, stop := context.WithTimeout(ctx, roundTime)
 	defer stop()
+	n.prune(uses, n.hostUses(uses), now)
 	over := n.wanted(uses)
 	if err := n.ask(ctx, round, n.due(uses, true, now, all), now); err != nil {
 		return part{}, 0, err
@@ -123,7 +124,6 @@ func (n *names) look(ctx context.Context, uses []use, now int64, all bool) (part
 	if over > 0 {
 		pt.problem(NoWidening, "names", "%d names too many, they are not looked up: at most %d are; list networks instead", over, maxNames)
 	}
-	n.prune(uses, hosts, now)
 	return pt, n.next(), nil
 }
 

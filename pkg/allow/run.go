@@ -54,19 +54,20 @@ func Exec(ctx context.Context, name string, args ...string) ([]byte, error) {
 	case out.over:
 		return nil, fmt.Errorf("run %s: more than %d bytes of output", name, runOutput)
 	case err != nil:
-		line, _, _ := bytes.Cut(bytes.TrimSpace(complaint.Bytes()), []byte("\n"))
+		line, _, _ := bytes.Cut(bytes.TrimSpace(complaint.buf.Bytes()), []byte("\n"))
 		if len(line) == 0 {
 			return nil, fmt.Errorf("run %s: %w", name, err)
 		}
 		return nil, fmt.Errorf("run %s: %w: %q", name, err, cut(string(line)))
 	}
-	return out.Bytes(), nil
+	return out.buf.Bytes(), nil
 }
 
 // limitedBuffer keeps the first bytes. After that it fails the writer, which
 // ends the program, or where lossy it drops the rest.
+// The buffer is not embedded: its ReadFrom would go around Write.
 type limitedBuffer struct {
-	bytes.Buffer
+	buf   bytes.Buffer
 	left  int
 	lossy bool
 	over  bool
@@ -80,12 +81,12 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 		if !b.lossy {
 			return 0, errTooMuch
 		}
-		b.Buffer.Write(p[:b.left])
+		b.buf.Write(p[:b.left])
 		b.left = 0
 		return len(p), nil
 	}
 	b.left -= len(p)
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }
 
 // cut bounds foreign text that goes into a message.
