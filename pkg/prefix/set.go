@@ -28,6 +28,18 @@ func (s *Set) Delete(p netip.Prefix) {
 	}
 }
 
+// Replace gives s the members of o, for those who hold a pointer to s. The two
+// stay apart afterwards.
+func (s *Set) Replace(o *Set) {
+	members := o.All()
+	for _, p := range s.All() {
+		s.members.Delete(p)
+	}
+	for _, p := range members {
+		s.members.Insert(p)
+	}
+}
+
 // Has says whether exactly p is a member.
 func (s *Set) Has(p netip.Prefix) bool {
 	p = Canonical(p)

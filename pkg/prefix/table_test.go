@@ -173,6 +173,25 @@ func TestIterationStops(t *testing.T) {
 	}
 }
 
+func TestReplace(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	var s, o Set
+	for range 40 {
+		s.Insert(somePrefix(r))
+		o.Insert(somePrefix(r))
+	}
+	want := o.All()
+	s.Replace(&o)
+	if !slices.Equal(s.All(), want) || !slices.Equal(o.All(), want) {
+		t.Errorf("got %v, the other has %v, want %v", s.All(), o.All(), want)
+	}
+	o.Delete(want[0])
+	s.Replace(&s)
+	if !slices.Equal(s.All(), want) {
+		t.Errorf("got %v, want %v", s.All(), want)
+	}
+}
+
 func TestMappedAddressesAreIPv4(t *testing.T) {
 	mapped := netip.MustParseAddr("::ffff:192.0.2.7")
 	var table Table[string]
