@@ -235,6 +235,19 @@ func TestInterfacesAndResolvers(t *testing.T) {
 	expect(t, "other addresses", append(lines(l), problems(l)...), "203.0.113.5/32 interface eth1")
 }
 
+func TestInterfacesOfThisHost(t *testing.T) {
+	found, err := interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range found {
+		if a.Addr.IsLoopback() && a.Interface != "" {
+			return
+		}
+	}
+	t.Fatalf("no loopback in %v", found)
+}
+
 func TestSSHConnectionOfACommand(t *testing.T) {
 	w := newWorld(t)
 	o := w.options()

@@ -110,6 +110,9 @@ func (n *names) look(ctx context.Context, uses []use, now int64, all bool) (part
 	// The deadline of the round is not that of the caller.
 	round, stop := context.WithTimeout(ctx, roundTime)
 	defer stop()
+	for _, l := range n.known {
+		l.lapse(now)
+	}
 	n.prune(uses, n.hostUses(uses), now)
 	over := n.wanted(uses)
 	if err := n.ask(ctx, round, n.due(uses, true, now, all), now); err != nil {

@@ -119,6 +119,22 @@ func TestRelayDomainStandsForItsExchangersOrItself(t *testing.T) {
 	expectOne(t, w.collect(c2), NoWidening, "example.net is not resolved yet", "server misbehaving")
 	l = w.collect(c)
 	expect(t, "the last good answer", lines(l), "203.0.113.2/32 postfix relayhost: out.example.net")
+	w.pass(8 * 24 * time.Hour)
+	l = w.refresh(c)
+	expect(t, "eight days later", lines(l))
+	expectOne(t, l, Alarm, "example.net is not resolved (")
+}
+
+func TestWordsOfInetInterfacesAreNoNames(t *testing.T) {
+	for _, word := range []string{"all", "loopback-only"} {
+		w := newWorld(t)
+		w.runs["postconf -x mynetworks"] = "inet_interfaces = " + word + "\n"
+		l := w.collect(New(hostOptions(w)))
+		expect(t, word, append(lines(l), problems(l)...))
+		if len(w.dns.asked) > 0 {
+			t.Errorf("%s: asked %q", word, w.dns.asked)
+		}
+	}
 }
 
 func TestPostfixThatIsNotThere(t *testing.T) {

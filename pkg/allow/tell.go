@@ -10,9 +10,6 @@ import (
 
 // tell makes entries and problems of what is known about the names in use.
 func (n *names) tell(uses, hosts []use, now int64) part {
-	for _, l := range n.known {
-		l.lapse(now)
-	}
 	var pt part
 	for _, u := range uses {
 		// Of hosts the loop below tells.
