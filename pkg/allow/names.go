@@ -127,7 +127,7 @@ func (n *names) look(ctx context.Context, uses []use, now int64, all bool) (part
 	if over > 0 {
 		pt.problem(NoWidening, "names", "%d names too many, they are not looked up: at most %d are; list networks instead", over, maxNames)
 	}
-	return pt, n.next(), nil
+	return pt, n.next(slices.Concat(uses, hosts)), nil
 }
 
 func (n *names) unasked(uses []use) part {
@@ -383,11 +383,11 @@ func jitter(name string, most int64) int64 {
 	return int64(h.Sum32())%(2*most+1) - most
 }
 
-// next says when a name is due, in Unix seconds.
-func (n *names) next() int64 {
+// next says when a name in use is due, in Unix seconds.
+func (n *names) next(uses []use) int64 {
 	next := int64(forever)
-	for _, l := range n.known {
-		if l.due > 0 { // else nobody uses it
+	for _, u := range uses {
+		if l := n.known[query{u.name, u.mx}]; l != nil {
 			next = min(next, l.due)
 		}
 	}

@@ -191,6 +191,25 @@ func TestTooManyNames(t *testing.T) {
 	expect(t, "problems", problems(c.List()))
 }
 
+func TestANameThatNobodyUsesIsNeverDue(t *testing.T) {
+	w := newWorld(t)
+	w.dns.set("ip4 old.example", "198.51.100.1")
+	w.write("/allow", "old.example\n")
+	c := fileCollector(w, "/allow")
+	w.collect(c)
+	w.write("/allow", "192.0.2.1\n")
+	for range 3 {
+		w.pass(time.Hour)
+		w.refresh(c)
+	}
+	if next := c.Next(); !next.After(w.now) {
+		t.Fatalf("something is due at %v, it is %v", next, w.now)
+	}
+	if n := w.dns.times("ip4 old.example"); n > 3 {
+		t.Fatalf("asked %d times", n)
+	}
+}
+
 func TestWithoutDNSNothingIsAsked(t *testing.T) {
 	w := newWorld(t)
 	o := w.options()
