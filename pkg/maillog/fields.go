@@ -1,0 +1,179 @@
+package maillog
+
+import "bytes"
+
+// fields reads the fields behind the text of an action,
+//
+//	TEXT; from=<S> to=<R> proto=P helo=<H> sasl_method=M sasl_username=U sasl_sender=X
+//
+// backwards from the end: TEXT, S and R can hold anything, but HELO has lost
+// its blanks and brackets by the time most lines are written, and since 3.5
+// the local parts of S and R are quoted where they hold either. What cannot be
+// read for sure stays nil. It all is the client's word: good for counting and
+// for display, never for blame.
+func fields(b []byte, ev *Event) {
+	head, complete := backwards(b, ev)
+	if !complete && bytes.Contains(b, []byte("> sasl_")) {
+		head, complete = saslFields(b, ev)
+	}
+	switch {
+	case bytes.Contains(head, []byte(" sasl_sender=")):
+		// A sender parameter that plays a whole set of fields.
+		forget(ev)
+	case ev.Stage == StageHelo || ev.Stage == StageEhlo:
+		// HELO is raw in the line about itself.
+		if !complete || bytes.Count(b, []byte(" helo=<")) > 1 {
+			forget(ev)
+		}
+	case !complete:
+		ev.Sender = nil
+		if r := ev.Recipient; r == nil || !object(head, r) {
+			ev.Recipient = nil
+		}
+	}
+}
+
+func forget(ev *Event) {
+	ev.Helo, ev.Sender, ev.Recipient, ev.Proto = nil, nil, nil, nil
+	ev.SASLMethod, ev.SASLUser = nil, nil
+}
+
+// object reports whether a reply text, behind its codes, is about <r>.
+func object(text, r []byte) bool {
+	_, _, text = codes(text)
+	return sameObject(text, r) > 0
+}
+
+// backwards reads helo, proto, to and from off the end of b. complete says
+// that the "; " in front of the first field was reached.
+func backwards(b []byte, ev *Event) (head []byte, complete bool) {
+	if i := lastAngle(b, false); i >= 0 && ends(b[:i], " helo=") {
+		ev.Helo = b[i+1 : len(b)-1]
+		b = b[:i-len(" helo=")]
+	}
+	if i := bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
+		ev.Proto = b[i+1+len("proto="):]
+		b = b[:i]
+	}
+	if i := lastAngle(b, true); i >= 0 && ends(b[:i], " to=") {
+		ev.Recipient = b[i+1 : len(b)-1]
+		b = b[:i-len(" to=")]
+	}
+	if i := lastAngle(b, true); i >= 0 && ends(b[:i], " from=") {
+		ev.Sender = b[i+1 : len(b)-1]
+		b = b[:i-len(" from=")]
+	}
+	return b, ends(b, ";")
+}
+
+// lastAngle is the index of the "<" that belongs to the ">" at the end of b,
+// or -1. Between them stands no blank nor bracket, but in the quoted local
+// part of an address.
+func lastAngle(b []byte, address bool) int {
+	if !ends(b, ">") {
+		return -1
+	}
+	for i := len(b) - 2; i >= 0; i-- {
+		switch b[i] {
+		case '<':
+			return i
+		case '>', ' ':
+			return -1
+		case '"':
+			if !address {
+				continue
+			}
+			if b[i+1] != '@' && i != len(b)-2 {
+				return -1
+			}
+			return openQuote(b[:i])
+		}
+	}
+	return -1
+}
+
+// openQuote is the index of the "<" in front of the quote that opens a local
+// part; b ends in front of the one that closes it. Inside, a quote has a
+// backslash.
+func openQuote(b []byte) int {
+	for i := len(b) - 1; i > 0; i-- {
+		if b[i] != '"' {
+			continue
+		}
+		slashes := 0
+		for slashes < i && b[i-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			if b[i-1] == '<' {
+				return i - 1
+			}
+			return -1
+		}
+	}
+	return -1
+}
+
+// saslFields reads the fields of 3.10 (and milter-reject's "sasl_username=<U>"
+// of 3.2), which stand behind helo, when the words occur only once.
+func saslFields(b []byte, ev *Event) (head []byte, complete bool) {
+	i := bytes.Index(b, []byte("> sasl_"))
+	tail := b[i+1:]
+	if bytes.Contains(tail, []byte("> sasl_")) {
+		forget(ev)
+		return nil, false
+	}
+	forget(ev)
+	head, complete = backwards(b[:i+1], ev)
+	if !complete {
+		return head, false
+	}
+	tail, _ = until(tail, " sasl_sender=")
+	if m, ok := cut(tail, " sasl_method="); ok {
+		ev.SASLMethod, tail = word(m)
+		tail = m[len(ev.SASLMethod):]
+	}
+	if u, ok := cut(tail, " sasl_username="); ok && len(u) > 0 {
+		if u[0] == '<' && ends(u, ">") {
+			u = u[1 : len(u)-1]
+		}
+		ev.SASLUser = u
+	}
+	return head, true
+}
+
+// commaFields reads the fields of postscreen, "; from=<S>, to=<R>, proto=P,
+// helo=<H>". H is the first word of what the client said, without blanks but
+// with any bracket.
+func commaFields(b []byte, ev *Event) {
+	i := bytes.LastIndexByte(b, ' ')
+	if h, ok := cut(b[i+1:], "helo=<"); ok && i > 0 && ends(h, ">") {
+		ev.Helo = h[:len(h)-1]
+		b = b[:i]
+		b = b[:len(b)-commaLen(b)]
+	}
+	if i = bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
+		ev.Proto = b[i+1+len("proto="):]
+		b = b[:i]
+		b = b[:len(b)-commaLen(b)]
+	}
+	if i = lastAngle(b, true); i >= 0 && ends(b[:i], " to=") {
+		ev.Recipient = b[i+1 : len(b)-1]
+		b = b[:i-len(" to=")]
+		b = b[:len(b)-commaLen(b)]
+	}
+	if i = lastAngle(b, true); i >= 0 && ends(b[:i], " from=") {
+		ev.Sender = b[i+1 : len(b)-1]
+		b = b[:i-len(" from=")]
+	}
+	if !ends(b, ";") {
+		forget(ev)
+	}
+}
+
+func commaLen(b []byte) int {
+	if ends(b, ",") {
+		return 1
+	}
+	return 0
+}

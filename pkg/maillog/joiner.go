@@ -1,0 +1,337 @@
+package maillog
+
+import (
+	"bytes"
+	"time"
+)
+
+// Bounds of what a Joiner remembers.
+const (
+	maxSessions  = 65536 // of smtpd; as many of postscreen
+	maxQueueIDs  = 65536
+	maxHosts     = 4096
+	maxQueueAge  = 3600 // seconds a queue ID is good for: short ones are reused
+	maxRepeat    = 1000
+	maxLastBytes = 4096 // of the last message of a source
+)
+
+// SourceOptions say how to read the stamps of one source.
+type SourceOptions struct {
+	Location  *time.Location // zone of stamps that name none; nil: UTC
+	Reference int64          // Unix seconds near the first stamp: file mtime, clock, --now
+}
+
+// A Joiner gives events what no single line tells: the full time, repeats,
+// the session and the queue ID they belong to. Lines of one source must come
+// in order. It is deterministic and bounded, and does not allocate in steady
+// state.
+type Joiner struct {
+	sources  map[uint32]*sourceState
+	sessions *table[Session]
+	screens  *table[Session] // postscreen's
+	messages *table[message]
+	hosts    *table[bool] // by source and host: the latest disconnect had a summary
+	serial   uint64
+}
+
+// A sourceState is the clock of a source and its last event.
+type sourceState struct {
+	clock clockFace
+	last  lastLine
+}
+
+// A lastLine is the last event of a source, as the text it was parsed from.
+type lastLine struct {
+	seq   uint64
+	valid bool
+	pid   uint32
+	host  int    // text[:host] is the host name
+	tag   int    // text[host:tag] is the tag, the rest is the message
+	text  []byte // reused
+}
+
+// NewJoiner returns a Joiner that remembers nothing.
+func NewJoiner() *Joiner {
+	return &Joiner{
+		sources:  make(map[uint32]*sourceState),
+		sessions: newTable[Session](maxSessions),
+		screens:  newTable[Session](maxSessions),
+		messages: newTable[message](maxQueueIDs),
+		hosts:    newTable[bool](maxHosts),
+	}
+}
+
+// Source sets the options of a source. One that was never set is read as UTC.
+func (j *Joiner) Source(src uint32, o SourceOptions) {
+	s := j.source(src)
+	s.clock = clockFace{location: o.Location, reference: o.Reference}
+}
+
+func (j *Joiner) source(src uint32) *sourceState {
+	s := j.sources[src]
+	if s == nil {
+		s = &sourceState{}
+		j.sources[src] = s
+	}
+	return s
+}
+
+// Evicted counts the sessions and queue IDs that were dropped for want of
+// room.
+func (j *Joiner) Evicted() uint64 {
+	return j.sessions.evicted + j.screens.evicted + j.messages.evicted
+}
+
+// Join completes ev, which [Parse] filled, and returns its session, nil when
+// it has none. The session is good until the next Join.
+//
+// seq is the number of the line in its source, counting every line, and mark
+// the newest accepted time, 0 when there is none yet. A repeat becomes the
+// event it repeats, or [KindNone] when it is not certain which that is; its
+// texts are good until the next Join.
+func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
+	s := j.source(src)
+	near := mark
+	if near == 0 {
+		near = s.clock.reference
+	}
+	ev.Time = s.clock.unix(ev.Stamp, near)
+	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins = 1, 0, 0, 0
+	if ev.Kind == KindRepeat {
+		if !s.last.repeat(seq, ev) {
+			s.last.valid = false
+			ev.reset()
+			ev.Time, ev.Count = s.clock.unix(ev.Stamp, near), 1
+			return nil
+		}
+	} else {
+		if ev.Repeat > 0 {
+			ev.Count = min(ev.Repeat, maxRepeat)
+		}
+		s.last.set(seq, ev)
+	}
+	return j.join(src, ev)
+}
+
+// set remembers ev.
+func (l *lastLine) set(seq uint64, ev *Event) {
+	l.seq, l.pid = seq, ev.PID
+	l.valid = len(ev.Host)+len(ev.Tag)+len(ev.Message) <= maxLastBytes && ev.Kind > KindActive
+	if !l.valid {
+		return
+	}
+	l.text = append(l.text[:0], ev.Host...)
+	l.host = len(l.text)
+	l.text = append(l.text, ev.Tag...)
+	l.tag = len(l.text)
+	l.text = append(l.text, ev.Message...)
+}
+
+// repeat turns the repeat line ev into the event it repeats, with the time of
+// the repeat line. It is certain only for the line right before it, of the
+// same host.
+func (l *lastLine) repeat(seq uint64, ev *Event) bool {
+	n := min(ev.Repeat, maxRepeat)
+	if !l.valid || l.seq+1 != seq || n == 0 {
+		return false
+	}
+	host := l.text[:l.host:l.host]
+	if len(ev.Host) > 0 && !bytes.Equal(host, ev.Host) {
+		return false
+	}
+	at := ev.Time
+	ev.Host, ev.Tag, ev.Message, ev.PID = host, l.text[l.host:l.tag:l.tag], l.text[l.tag:], l.pid
+	if !ParseMessage(ev) {
+		return false
+	}
+	ev.Time, ev.Count, ev.Repeat = at, n, n
+	l.seq = seq
+	return true
+}
+
+// join finds the session and the message of ev and fills in what they tell.
+func (j *Joiner) join(src uint32, ev *Event) *Session {
+	switch k := ev.Kind; {
+	case k >= SMTPDConnect && k <= SMTPDTLSCert:
+		if k == SMTPDProxyReject || k == SMTPDNumericHostname {
+			return nil // name no client, so there is nothing to score
+		}
+		return j.smtpd(src, ev)
+	case k >= PostscreenConnect && k <= PostscreenDisconnect:
+		return j.postscreen(src, ev)
+	case k >= CleanupReject && k <= CleanupMilterHeader:
+		j.cleanup(src, ev)
+	case k == KindActive:
+		j.active(src, ev)
+	case k == DovecotLoginOK:
+		j.good(ev, &ev.Logins, 1)
+	}
+	return nil
+}
+
+// good counts good evidence, which a repeat never is.
+func (j *Joiner) good(ev *Event, field *uint32, n uint32) {
+	if ev.Repeat == 0 {
+		*field = n
+	}
+}
+
+func hostKey(src uint32, ev *Event) key {
+	k := key{uint64(src), 1}
+	k.mix(ev.Host)
+	return k
+}
+
+func (j *Joiner) smtpd(src uint32, ev *Event) *Session {
+	hk := hostKey(src, ev)
+	if ev.PID == 0 {
+		return nil
+	}
+	k := hk
+	k.mix(ev.Tag)
+	k.mixUint(uint64(ev.PID))
+	s := j.session(j.sessions, k, ev, ev.Kind == SMTPDConnect || ev.Kind == SMTPDConnectUnknown)
+	switch ev.Kind {
+	case SMTPDPTRMismatch:
+		if s.Failed == 0 && s.Marks == [4]uint64{} {
+			s.Early = true
+		}
+	case SMTPDSASLFail, SMTPDSASLAborted:
+		s.Failed += ev.Count
+	case SMTPDQueuedAuth:
+		if !s.LoggedIn {
+			j.good(ev, &ev.Logins, 1)
+		}
+		s.LoggedIn = true
+		j.message(hk, k, s, ev)
+	case SMTPDQueued:
+		j.message(hk, k, s, ev)
+	case SMTPDReject, SMTPDMilterReject:
+		if ev.Stage == StageEndOfMessage {
+			s.Rejected += ev.Count
+		}
+	case SMTPDDisconnect:
+		*j.hosts.put(hk) = ev.Commands.Present
+		j.summary(s, ev)
+		j.sessions.remove(k)
+	}
+	return s
+}
+
+// session returns the session of k; it opens one when there is none, when a
+// connect says so, or when the one there is another client's.
+func (j *Joiner) session(t *table[Session], k key, ev *Event, fresh bool) *Session {
+	s := t.put(k)
+	if s.Serial == 0 || s.Client != ev.Client || fresh && !s.Early {
+		j.serial++
+		*s = Session{Client: ev.Client, Serial: j.serial}
+	}
+	if fresh {
+		s.Early = false
+	}
+	return s
+}
+
+// summary reads the counts of a disconnect.
+func (j *Joiner) summary(s *Session, ev *Event) {
+	c := &ev.Commands
+	if failed := uint32(c.Auth.Total - min(c.Auth.OK, c.Auth.Total)); failed > s.Failed {
+		ev.AuthFailed = failed - s.Failed
+	}
+	if c.Auth.OK > 0 && !s.LoggedIn {
+		j.good(ev, &ev.Logins, 1)
+	}
+	// A mixed result such as data=1/2 is not counted: which half was which
+	// cannot be told. One message may take several BDAT, but never more than
+	// one MAIL.
+	n := uint32(0)
+	if c.Data.OK == c.Data.Total {
+		n += uint32(c.Data.OK)
+	}
+	if c.Bdat.OK == c.Bdat.Total {
+		n += uint32(c.Bdat.OK)
+	}
+	if c.Mail.Total > 0 {
+		n = min(n, uint32(c.Mail.OK))
+	}
+	j.good(ev, &ev.Messages, n-min(n, s.Rejected))
+}
+
+func (j *Joiner) postscreen(src uint32, ev *Event) *Session {
+	if !ev.Client.IsValid() || ev.Port == 0 {
+		return nil
+	}
+	k := hostKey(src, ev)
+	a := ev.Client.As16()
+	k.mix(a[:])
+	k.mixUint(uint64(ev.Port))
+	s := j.session(j.screens, k, ev, ev.Kind == PostscreenConnect)
+	if ev.Kind == PostscreenDisconnect {
+		j.screens.remove(k)
+	}
+	return s
+}
+
+// message remembers whose a queue ID is.
+func (j *Joiner) message(host, session key, s *Session, ev *Event) {
+	if ev.QueueID == nil || !ev.Client.IsValid() {
+		return
+	}
+	host.mix(ev.QueueID)
+	*j.messages.put(host) = message{Client: ev.Client, Time: ev.Time, Session: session, Serial: s.Serial}
+}
+
+// byQueueID finds the message of ev.
+func (j *Joiner) byQueueID(k key, ev *Event) *message {
+	k.mix(ev.QueueID)
+	m := j.messages.get(k)
+	if m == nil {
+		return nil
+	}
+	if d := ev.Time - m.Time; d > maxQueueAge || d < -maxQueueAge {
+		j.messages.remove(k)
+		return nil
+	}
+	return m
+}
+
+// cleanup gives a line of cleanup the client of its queue ID, and tells the
+// session of a message that was refused or dropped after all.
+func (j *Joiner) cleanup(src uint32, ev *Event) {
+	m := j.byQueueID(hostKey(src, ev), ev)
+	if m == nil {
+		return
+	}
+	if !ev.Client.IsValid() {
+		ev.Client = m.Client
+	}
+	switch ev.Kind {
+	case CleanupMilterReject, CleanupMilterDiscard, CleanupReject, CleanupDiscard:
+	default:
+		return
+	}
+	if m.Refused {
+		return
+	}
+	m.Refused = true
+	if s := j.sessions.get(m.Session); s != nil && s.Serial == m.Serial {
+		s.Rejected++
+	}
+}
+
+// active counts the first activation of a message whose client is known as
+// accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
+func (j *Joiner) active(src uint32, ev *Event) {
+	k := hostKey(src, ev)
+	summaries := j.hosts.get(k)
+	if summaries == nil || *summaries {
+		return
+	}
+	m := j.byQueueID(k, ev)
+	if m == nil || m.Active || m.Refused {
+		return
+	}
+	m.Active = true
+	ev.Client = m.Client
+	ev.Messages = 1
+}

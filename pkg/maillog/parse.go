@@ -1,0 +1,191 @@
+package maillog
+
+import "bytes"
+
+// Parse reads one line, with or without its line end, into ev, which it
+// resets. It is stateless and does not allocate (but see [Split]).
+//
+// It returns true when ev holds an event, a repeat or a queue activation, and
+// false when ev.Kind is [KindNone] (of no interest) or [KindUnknown] (a line
+// of a program with a grammar that no form matches).
+func Parse(line []byte, ev *Event) bool {
+	*ev = Event{}
+	if !envelope(line, ev) {
+		*ev = Event{}
+		return false
+	}
+	return classify(ev)
+}
+
+// ParseMessage reads an event from the envelope that is in ev already: Stamp,
+// Host, Tag, PID and Message. It resets everything else.
+func ParseMessage(ev *Event) bool {
+	ev.reset()
+	return classify(ev)
+}
+
+// reset clears everything but the envelope.
+func (e *Event) reset() {
+	*e = Event{
+		Stamp: e.Stamp, Host: e.Host, Tag: e.Tag, PID: e.PID, Message: e.Message,
+		escaped: e.escaped,
+	}
+}
+
+// A program is a daemon whose messages have a grammar.
+type program uint8
+
+const (
+	noProgram program = iota
+	smtpdProgram
+	postscreenProgram
+	cleanupProgram
+	qmgrProgram
+	anvilProgram
+	dnsblogProgram
+	tlsproxyProgram
+	dovecotProgram
+	lostProgram // rsyslog's RFC 5424 template cut "postfix/smtpd" to "postfix"
+)
+
+// programOf names the daemon of a tag: what stands after the last slash.
+// Without a slash it is no Postfix daemon ("smtpd" alone is OpenSMTPD), but
+// for the tags that rsyslog cuts.
+func programOf(tag []byte) program {
+	i := len(tag) - 1
+	for i >= 0 && tag[i] != '/' {
+		i--
+	}
+	if i < 0 {
+		if string(tag) == "dovecot" {
+			return dovecotProgram
+		}
+		if has(tag, "postfix") {
+			return lostProgram
+		}
+		return noProgram
+	}
+	switch string(tag[i+1:]) {
+	case "smtpd":
+		return smtpdProgram
+	case "postscreen":
+		return postscreenProgram
+	case "cleanup":
+		return cleanupProgram
+	case "qmgr":
+		return qmgrProgram
+	case "anvil":
+		return anvilProgram
+	case "dnsblog":
+		return dnsblogProgram
+	case "tlsproxy":
+		return tlsproxyProgram
+	}
+	return noProgram
+}
+
+// classify reads the message of ev, whose envelope is complete and whose
+// other fields are zero.
+func classify(ev *Event) bool {
+	p := programOf(ev.Tag)
+	if p == noProgram {
+		if len(ev.Tag) == 0 || string(ev.Tag) == "syslogd" {
+			if n, ok := repeatCount(ev.Message); ok {
+				ev.Kind, ev.Repeat = KindRepeat, n
+				return true
+			}
+		}
+		return false
+	}
+	if ev.escaped && !unescape(ev) {
+		return false
+	}
+	if has(ev.Message, "message repeated ") {
+		repeated(ev)
+	}
+	m := ev.Message
+	if len(m) == 0 {
+		return false
+	}
+	var k Kind
+	switch p {
+	case smtpdProgram:
+		ev.Service = tagService(ev.Tag)
+		k = smtpd(m, ev)
+	case postscreenProgram:
+		ev.Service = smtpService
+		k = postscreen(m, ev)
+	case cleanupProgram:
+		k = cleanup(m, ev)
+	case qmgrProgram:
+		k = qmgr(m, ev)
+	case anvilProgram:
+		k = anvil(m, ev)
+	case dnsblogProgram:
+		k = dnsblog(m, ev)
+	case tlsproxyProgram:
+		k = tlsproxy(m, ev)
+	case dovecotProgram:
+		k = dovecot(m, ev)
+	case lostProgram:
+		k = lost(m, ev)
+	}
+	if k <= KindUnknown {
+		repeat := ev.Repeat
+		ev.reset() // a form may have failed half-way
+		ev.Kind, ev.Repeat = k, repeat
+		return false
+	}
+	ev.Kind = k
+	return true
+}
+
+// repeated takes rsyslog's "message repeated 3 times: [ MSG]" off a message.
+// No client can write at the start of a message; inside its text the words
+// mean nothing.
+func repeated(ev *Event) {
+	n, b, ok := number(ev.Message[len("message repeated "):])
+	if !ok || n == 0 {
+		return
+	}
+	b, ok = cut(b, " times: [ ")
+	if !ok {
+		return
+	}
+	if ends(b, "]") {
+		b = b[:len(b)-1]
+	}
+	ev.Repeat, ev.Message = n, b
+}
+
+// lost reads a message whose daemon is not known: only the forms that smtpd
+// or postscreen alone write, anchored at the first byte, and qmgr's and
+// cleanup's that are as unmistakable. What matches none is of no interest,
+// for it may be any daemon's.
+func lost(m []byte, ev *Event) Kind {
+	if k := smtpd(m, ev); k > KindUnknown {
+		if ev.Stage == StageEndOfMessage { // the milter reported to cleanup
+			switch k {
+			case SMTPDMilterReject:
+				return CleanupMilterReject
+			case SMTPDMilterHold:
+				return CleanupMilterHold
+			case SMTPDMilterDiscard:
+				return CleanupMilterDiscard
+			}
+		}
+		return k
+	}
+	ev.reset()
+	if k := postscreen(m, ev); k > KindUnknown {
+		if k == PostscreenConnect && !bytes.Contains(m, []byte(" to [")) {
+			return KindNone // tlsproxy's, or that of postscreen 2.8
+		}
+		return k
+	}
+	ev.reset()
+	if k := qmgr(m, ev); k > KindUnknown {
+		return k
+	}
+	return KindNone
+}

@@ -1,0 +1,266 @@
+package maillog
+
+import "bytes"
+
+// smtpd reads a message of smtpd(8). Each form is matched from its first
+// byte; reading stops at the client but for what is known to follow it.
+func smtpd(m []byte, ev *Event) Kind {
+	switch m[0] {
+	case 'N':
+		if has(m, "NOQUEUE: ") {
+			return queued(m[len("NOQUEUE: "):], ev)
+		}
+	case 'c':
+		if b, ok := cut(m, "connect from "); ok {
+			return connect(b, ev)
+		}
+		if b, ok := cut(m, "certificate verification failed for "); ok {
+			return client(b, ":", SMTPDTLSCert, ev)
+		}
+	case 'd':
+		if b, ok := cut(m, "disconnect from "); ok {
+			return disconnect(b, ev)
+		}
+	case 'w':
+		if b, ok := cut(m, "warning: "); ok {
+			return warning(b, ev)
+		}
+	case 'A', 'U', 'T', 'V':
+		if k := tlsLine(m, ev); k != KindUnknown {
+			return k
+		}
+	case 'S':
+		if b, ok := cut(m, "SSL_accept error from "); ok {
+			return client(b, ":", SMTPDTLSAcceptError, ev)
+		}
+	case 's':
+		if b, ok := cut(m, "setting up TLS connection from "); ok {
+			return client(b, "", SMTPDTLSCert, ev)
+		}
+	case 'i', 'l', 't', 'b':
+		if k := ended(m, ev); k != KindUnknown {
+			return k
+		}
+	case 'p':
+		if has(m, "proxy-reject: ") {
+			return SMTPDProxyReject // names no client
+		}
+	}
+	if id, b, ok := queueID(m); ok {
+		ev.QueueID = id
+		return queued(b, ev)
+	}
+	if b, ok := nameAddr(m, ev); ok {
+		return named(b, ev)
+	}
+	if k := bdat(m, ev); k != KindUnknown {
+		return k
+	}
+	if smtpdQuiet(m) {
+		return KindNone
+	}
+	return KindUnknown
+}
+
+// client reads NAMADDR at the start of b. What follows must begin with next;
+// "" stands for the end of the message.
+func client(b []byte, next string, k Kind, ev *Event) Kind {
+	b, ok := nameAddr(b, ev)
+	if !ok || !has(b, next) || next == "" && len(b) > 0 {
+		return KindUnknown
+	}
+	return k
+}
+
+func connect(b []byte, ev *Event) Kind {
+	k := client(b, "", SMTPDConnect, ev)
+	if k == SMTPDConnect && !ev.Client.IsValid() {
+		return SMTPDConnectUnknown
+	}
+	return k
+}
+
+// tlsLine reads "Anonymous TLS connection established from NAMADDR[ to SNI]:
+// ..." and "TLS SNI NAME from NAMADDR not matched, ...", where NAME is made of
+// the letters of a host name.
+func tlsLine(m []byte, ev *Event) Kind {
+	if b, ok := tlsFrom(m); ok {
+		b, ok = nameAddr(b, ev)
+		if ok && (has(b, ":") || has(b, " to ")) {
+			return SMTPDTLSEstablished
+		}
+		return KindUnknown
+	}
+	if b, ok := cut(m, "TLS SNI "); ok {
+		sni, b := word(b)
+		if b, ok = cut(b, "from "); ok && hostName(sni) {
+			return client(b, " not matched", SMTPDTLSSNI, ev)
+		}
+	}
+	return KindUnknown
+}
+
+// tlsFrom takes "Anonymous TLS connection established from " off; 2.2 to 2.4
+// wrote it without the first word.
+func tlsFrom(m []byte) (b []byte, ok bool) {
+	w, b := word(m)
+	switch string(w) {
+	case "Anonymous", "Untrusted", "Trusted", "Verified":
+	case "TLS":
+		b = m
+	default:
+		return m, false
+	}
+	return cut(b, "TLS connection established from ")
+}
+
+func hostName(b []byte) bool {
+	for _, c := range b {
+		if !nameByte[c] {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// ended reads the lines about the end of a session or of its patience, with
+// WHERE in front of the client. Since 3.10 most of them stand behind "QID: ".
+func ended(m []byte, ev *Event) Kind {
+	if b, ok := cut(m, "lost connection after "); ok {
+		return whereFrom(b, "", SMTPDLostConnection, ev)
+	}
+	if b, ok := cut(m, "improper command pipelining after "); ok {
+		if k := whereFrom(b, "", SMTPDPipelining, ev); k != KindUnknown {
+			return k // 2.6 to 2.8
+		}
+		return whereFrom(b, ":", SMTPDPipelining, ev)
+	}
+	if b, ok := cut(m, "timeout after "); ok {
+		return whereFrom(b, "", SMTPDTimeout, ev)
+	}
+	if b, ok := cut(m, "too many errors after "); ok {
+		return whereFrom(b, "", SMTPDTooManyErrors, ev)
+	}
+	if b, ok := cut(m, "bare <LF> received after "); ok {
+		ev.Reason = BareLF
+		return whereFrom(b, "", SMTPDBareLF, ev)
+	}
+	return KindUnknown
+}
+
+// whereFrom reads "WHERE from NAMADDR" with next behind it.
+func whereFrom(b []byte, next string, k Kind, ev *Event) Kind {
+	b, ok := where(b, ev)
+	if !ok {
+		return KindUnknown
+	}
+	b, ok = cut(b, " from ")
+	if !ok {
+		return KindUnknown
+	}
+	return client(b, next, k, ev)
+}
+
+// named reads what follows a client at the start of a message of severity
+// info.
+func named(b []byte, ev *Event) Kind {
+	if has(b, ": replacing command ") || has(b, ": replacing client command ") {
+		return SMTPDCmdReplaced
+	}
+	b, ok := cut(b, ": ")
+	if !ok {
+		return KindUnknown
+	}
+	for _, p := range [...]string{
+		"subject_CN=", "subject=", "depth=", "Reusing old session", "certificate verification ",
+		"Trusted: ", "Untrusted: ", "Verified: ", "Unverified: ", "fingerprint=", "re-using session",
+		"self-signed certificate", "CommonName ", "issued session ticket", "Issued session ticket",
+	} {
+		if has(b, p) {
+			return SMTPDTLSCert
+		}
+	}
+	return KindUnknown
+}
+
+// bdat reads the forms about BDAT; all but the first exist with and without
+// "QID: " and "warning: " in front, depending on the release.
+func bdat(b []byte, ev *Event) Kind {
+	if b, ok := cut(b, "malformed BDAT command syntax from "); ok {
+		return client(b, ":", SMTPDBdat, ev)
+	}
+	if b, ok := cut(b, "null BDAT request from "); ok {
+		return client(b, "", SMTPDBdat, ev)
+	}
+	if b, ok := cut(b, "BDAT request from "); ok {
+		return client(b, " exceeds message size limit", SMTPDBdat, ev)
+	}
+	if b, ok := cut(b, "too much BDAT content -- disabling further input from "); ok {
+		return client(b, "", SMTPDBdat, ev)
+	}
+	return KindUnknown
+}
+
+// disconnect reads NAMADDR and, since 3.0, the summary of the session.
+func disconnect(b []byte, ev *Event) Kind {
+	b, ok := nameAddr(b, ev)
+	if !ok {
+		return KindUnknown
+	}
+	for len(b) > 0 {
+		if b[0] != ' ' {
+			return KindUnknown
+		}
+		b = b[1:]
+		i := bytes.IndexByte(b, '=')
+		if i < 0 {
+			return KindUnknown
+		}
+		key := b[:i]
+		n, rest, ok := number(b[i+1:])
+		if !ok {
+			if string(key) != "notes" { // 3.9+: notes=bare_lf
+				return KindUnknown
+			}
+			if i = bytes.IndexByte(b, ' '); i < 0 {
+				break
+			}
+			b = b[i:]
+			continue
+		}
+		t := Tally{tally(n), tally(n)}
+		if len(rest) > 0 && rest[0] == '/' {
+			if n, rest, ok = number(rest[1:]); !ok {
+				return KindUnknown
+			}
+			t.Total = tally(n)
+		}
+		b = rest
+		ev.Commands.Present = true
+		ev.Commands.set(key, t)
+	}
+	return SMTPDDisconnect
+}
+
+func tally(n uint32) uint16 {
+	return uint16(min(n, 65535))
+}
+
+func (c *Commands) set(key []byte, t Tally) {
+	switch string(key) {
+	case "auth":
+		c.Auth = t
+	case "mail":
+		c.Mail = t
+	case "rcpt":
+		c.Rcpt = t
+	case "data":
+		c.Data = t
+	case "bdat":
+		c.Bdat = t
+	case "unknown":
+		c.Unknown = t
+	case "commands":
+		c.All = t
+	}
+}
