@@ -21,6 +21,7 @@ type Suite struct {
 
 	Deadlines bool // the firewall ends bans by itself and tells the remaining time
 	Persists  bool // bans outlive the backend that made them
+	Rejects   bool // it has the action reject
 	Large     int  // entries of the large load; 0: 100,000
 
 	// Now and Pass are the clock, for a backend that lives in another time

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Apply makes a change, up to firewall.MaxTransaction entries in one
-// transaction. In a user namespace of a host with a small net.core.wmem_max a
-// transaction may hold fewer; then it is several, what is added first.
+// Apply makes a change: up to firewall.MaxTransaction entries are added in one
+// transaction and removed in the next. In a user namespace of a host with a
+// small net.core.wmem_max a transaction holds fewer; then they are several.
 func (b *Backend) Apply(ctx context.Context, c ban.Change) error {
 	if err := firewall.CheckChange(name, c); err != nil {
 		return err
@@ -28,9 +28,6 @@ func (b *Backend) Apply(ctx context.Context, c ban.Change) error {
 func (b *Backend) apply(ctx context.Context, c ban.Change) error {
 	if b.slots == nil {
 		return &firewall.Error{Backend: name, Op: "apply", Kind: firewall.ErrGone, Err: errors.New("not set up")}
-	}
-	if c.Empty() {
-		return ctx.Err()
 	}
 	if len(c.Add)+len(c.Refresh)+len(c.Remove) <= firewall.MaxTransaction {
 		return b.change(ctx, c)
@@ -53,39 +50,60 @@ func (b *Backend) apply(ctx context.Context, c ban.Change) error {
 	return nil
 }
 
-// change is one transaction, if it fits one. First it is sent in the short
-// form, which the kernel refuses whole when what is to be removed is gone or
-// what is to be added is there; then, and when an answer was lost, in the form
-// that comes to the same whatever is there. So doubt needs no reading back.
+// change is two transactions, if it fits them: what is added and refreshed,
+// then what is removed. One would not do: the kernel switches from the old to
+// the new contents between any two look-ups of a packet, so that a client whose
+// host ban gives way to a wide one (or the other way) would meet neither, once
+// in some hundred packets when changes come thick. This way both hold for an
+// instant.
 func (b *Backend) change(ctx context.Context, c ban.Change) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	jobs := b.sort(c)
 	need := make(map[slot]bool)
 	for s, j := range jobs {
 		if len(j.add)+len(j.refresh) > 0 {
 			need[s] = true
-		} else if !b.slots[s] {
-			delete(jobs, s) // removed from a set that never was
 		}
 	}
 	if err := b.ensure(need); err != nil {
 		return err
 	}
+	puts, removes := make(map[slot]*job), make(map[slot]*job)
+	for s, j := range jobs {
+		puts[s] = &job{add: j.add, refresh: j.refresh}
+		if b.slots[s] { // else it never was there
+			removes[s] = &job{remove: j.remove}
+		}
+	}
+	for _, jobs := range []map[slot]*job{puts, removes} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.settle(jobs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle is one transaction, or several where it does not fit one. First it is
+// sent in the short form, which the kernel refuses whole when what is to be
+// removed is gone or what is to be added is there; then, and when an answer was
+// lost, in the form that comes to the same whatever is there. So doubt needs no
+// reading back.
+func (b *Backend) settle(jobs map[slot]*job) error {
 	err := b.commit(jobs, false)
 	for try := 0; try < 2 && inDoubt(err); try++ {
 		err = b.commit(jobs, true)
 	}
 	if errors.Is(err, unix.EMSGSIZE) {
-		first, second, ok := halve(c)
+		first, second, ok := halve(jobs)
 		if !ok {
 			return err
 		}
-		if err := b.change(ctx, first); err != nil {
+		if err := b.settle(first); err != nil {
 			return err
 		}
-		return b.change(ctx, second)
+		return b.settle(second)
 	}
 	return err
 }
@@ -189,21 +207,30 @@ func brief(list []element) []element {
 	return out
 }
 
-// halve splits a change that does not fit one transaction, what is removed into
-// the second. A change of one entry cannot be split.
-func halve(c ban.Change) (first, second ban.Change, ok bool) {
-	put := len(c.Add) + len(c.Refresh)
-	switch {
-	case put > 0 && len(c.Remove) > 0:
-		return ban.Change{Add: c.Add, Refresh: c.Refresh}, ban.Change{Remove: c.Remove}, true
-	case len(c.Add) > 0 && len(c.Refresh) > 0:
-		return ban.Change{Add: c.Add}, ban.Change{Refresh: c.Refresh}, true
-	case put+len(c.Remove) < 2:
-		return c, ban.Change{}, false
+// halve splits jobs that do not fit one transaction. One entry cannot be split.
+func halve(jobs map[slot]*job) (first, second map[slot]*job, ok bool) {
+	first, second = make(map[slot]*job), make(map[slot]*job)
+	half := func(list []element, upper *int) (a, b []element) {
+		// Odd ones out go to either side in turn, so that both get smaller.
+		n := (len(list) + *upper) / 2
+		*upper = (*upper + len(list)) % 2
+		return list[:n], list[n:]
 	}
-	half := func(list []ban.Entry) ([]ban.Entry, []ban.Entry) { return list[:len(list)/2], list[len(list)/2:] }
-	first.Add, second.Add = half(c.Add)
-	first.Refresh, second.Refresh = half(c.Refresh)
-	first.Remove, second.Remove = half(c.Remove)
-	return first, second, true
+	upper := 0
+	for s, j := range jobs {
+		x, y := new(job), new(job)
+		x.add, y.add = half(j.add, &upper)
+		x.refresh, y.refresh = half(j.refresh, &upper)
+		x.remove, y.remove = half(j.remove, &upper)
+		first[s], second[s] = x, y
+	}
+	return first, second, size(first) > 0 && size(second) > 0
+}
+
+// size is the number of elements.
+func size(jobs map[slot]*job) (n int) {
+	for _, j := range jobs {
+		n += len(j.add) + len(j.refresh) + len(j.remove)
+	}
+	return n
 }

@@ -3,6 +3,7 @@
 package nftables
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"slices"
@@ -22,14 +23,19 @@ import (
 //	prerouting   tcp dport @ports goto check
 //	check        by family: goto check4, check6
 //	check4       ip saddr @allow4 accept
-//	             tcp dport @smtp jump smtp4     networks at their own door
+//	             jump hosts4
+//	             tcp dport @smtp jump smtp4
 //	             tcp dport @login jump login4
-//	             ip saddr @smtp4_32 goto cut    hosts everywhere
-//	smtp4        ip saddr & 255.255.255.0 @smtp4_24 goto cut
+//	hosts4       ip saddr @smtp4_32 goto cut                      everywhere
+//	smtp4        ip saddr & 255.255.255.0 @smtp4_24 goto cut      at their own door
 //	cut          counter drop
+//
+// The narrow come before the wide: a packet that is looked up while hosts give
+// way to a network meets either the hosts or, after them, the network.
 const (
 	chainBase  = "prerouting"
 	chainCheck = "check"
+	chainHosts = "hosts"
 	chainCut   = "cut"
 	setPorts   = "ports"
 	setAllow   = "allow" // and the family
@@ -41,7 +47,7 @@ func chains() []string {
 	for door := range maillog.NumDoors {
 		all = append(all, door.String()+"4", door.String()+"6")
 	}
-	return append(all, chainCheck+"4", chainCheck+"6", chainCheck)
+	return append(all, chainHosts+"4", chainHosts+"6", chainCheck+"4", chainCheck+"6", chainCheck)
 }
 
 // A layout makes what the table consists of, but for the bans.
@@ -150,6 +156,7 @@ func (l layout) addRules(c *nftables.Conn, slots map[slot]bool) {
 		check := chainCheck + s.family()
 		add(chainCheck, family(v6), verdict(expr.VerdictGoto, check))
 		add(check, family(v6), source(v6), lookup(setAllow+s.family()), verdict(expr.VerdictAccept, ""))
+		add(check, verdict(expr.VerdictJump, chainHosts+s.family()))
 		for _, door := range l.doors() {
 			add(check, port(door), verdict(expr.VerdictJump, door+s.family()))
 		}
@@ -158,15 +165,12 @@ func (l layout) addRules(c *nftables.Conn, slots map[slot]bool) {
 	l.addLookups(c, slots)
 }
 
-// addLookups adds the rules of slots: widest first, so that a listing reads well.
+// addLookups adds the rules that look up slots, to empty chains.
 func (l layout) addLookups(c *nftables.Conn, slots map[slot]bool) {
-	sorted := slices.SortedFunc(maps.Keys(slots), func(a, b slot) int {
-		if a.bits != b.bits {
-			return a.bits - b.bits
-		}
-		return int(a.door) - int(b.door)
+	narrowFirst := slices.SortedFunc(maps.Keys(slots), func(a, b slot) int {
+		return cmp.Or(b.bits-a.bits, int(a.door)-int(b.door))
 	})
-	for _, s := range sorted {
+	for _, s := range narrowFirst {
 		exprs := slices.Concat(family(s.v6), source(s.v6), mask(s), lookup(s.set()), verdict(expr.VerdictGoto, chainCut))
 		c.AddRule(&nftables.Rule{Table: l.table, Chain: &nftables.Chain{Name: s.chain()}, Exprs: exprs})
 	}

@@ -53,7 +53,7 @@ func (s slot) set() string {
 // chain is where the set is looked up.
 func (s slot) chain() string {
 	if s.everywhere() {
-		return "check" + s.family()
+		return chainHosts + s.family()
 	}
 	return s.door.String() + s.family()
 }

@@ -50,6 +50,7 @@ var suite = firewalltest.Suite{
 	New:       open,
 	Deadlines: true,
 	Persists:  true,
+	Rejects:   true,
 	Snapshot:  func(t testing.TB) string { return nft(t, "-s", "list", "ruleset") },
 	Foreign: func(t testing.TB) {
 		script(t, `
@@ -118,4 +119,8 @@ var suite = firewalltest.Suite{
 func TestSuite(t *testing.T) {
 	firewalltest.NeedNamespace(t)
 	firewalltest.Run(t, suite)
+}
+
+func TestPackets(t *testing.T) {
+	firewalltest.Packets(t, suite)
 }

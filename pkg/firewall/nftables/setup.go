@@ -5,6 +5,7 @@ package nftables
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -210,40 +211,42 @@ func refusedShape(err error) bool {
 
 // ensure makes the sets of slots, and the rules that look them up.
 func (b *Backend) ensure(slots map[slot]bool) error {
-	missing := make(map[slot]bool)
+	all := maps.Clone(b.slots)
 	touched := make(map[string]bool)
 	for s := range slots {
 		if !b.slots[s] {
-			missing[s], touched[s.chain()] = true, true
+			all[s], touched[s.chain()] = true, true
 		}
 	}
-	if len(missing) == 0 {
+	if len(touched) == 0 {
 		return nil
 	}
 	err := b.structure(func(c *nftables.Conn) error {
-		for s := range missing {
-			if err := c.AddSet(b.layout.banSet(s), nil); err != nil {
-				return err
+		for s := range all {
+			if !b.slots[s] {
+				if err := c.AddSet(b.layout.banSet(s), nil); err != nil {
+					return err
+				}
 			}
 		}
-		b.layout.addLookups(c, missing)
+		for chain := range touched {
+			c.FlushChain(&nftables.Chain{Name: chain, Table: b.layout.table})
+		}
+		lookups := maps.Clone(all)
+		maps.DeleteFunc(lookups, func(s slot, _ bool) bool { return !touched[s.chain()] })
+		b.layout.addLookups(c, lookups)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	err = b.query(func(c *nftables.Conn) error {
+	b.slots = all
+	return b.query(func(c *nftables.Conn) (err error) {
 		for chain := range touched {
-			handles, err := b.handles(c, chain)
-			if err != nil {
+			if b.rules[chain], err = b.handles(c, chain); err != nil {
 				return err
 			}
-			b.rules[chain] = handles
 		}
 		return nil
 	})
-	for s := range missing {
-		b.slots[s] = true
-	}
-	return err
 }
