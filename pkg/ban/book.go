@@ -1,7 +1,6 @@
 package ban
 
 import (
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -179,6 +178,7 @@ func (b *Book) Tick(now int64) {
 		b.uncover(t)
 		if b.over() && b.clock <= now {
 			b.squeeze(t)
+			b.uncover(t)
 		}
 		b.relax()
 	}
@@ -259,13 +259,7 @@ func (b *Book) end(x *Ban, now int64, how string, into netip.Prefix) {
 	} else {
 		b.drop(x)
 	}
-	x.dead = true
+	x.hidden = false
 	b.ended = append(b.ended, Spell{Ban: *x, End: how, Into: into, Ended: now})
+	x.dead = true
 }
-
-// schedule sees to it that the end of a ban is noticed.
-func (b *Book) schedule(x *Ban) {
-	b.due.push(x.Until, x.Prefix, x, b.bans.Len()+len(b.hidden))
-}
-
-func (b *Book) String() string { return fmt.Sprintf("%s: %d bans", b.door, b.Len()) }

@@ -57,20 +57,21 @@ const (
 // until gives a ban an end, for the given term, and the deadline that goes
 // with it.
 func (b *Book) until(x *Ban, until, term int64) {
-	if until == x.Until && x.Deadline != 0 {
-		return
-	}
 	step := min(max(term/8, leastStep), mostStep)
 	deadline := int64(math.MaxInt64)
 	if until < math.MaxInt64-2*step {
 		deadline = (until + 2*step - 1) / step * step
 	}
+	// An end that moves back is a manual one: it is taken at its word.
 	if keep := x.Deadline; keep >= until && keep-until >= step && until >= x.Until {
-		deadline = keep // an end that moves back is a manual one; it is taken at its word
+		deadline = keep
 	}
-	if !x.hidden && !x.dead {
+	if !x.hidden {
 		b.touch(x.Prefix)
 	}
-	x.Until, x.Deadline = until, deadline
-	b.schedule(x)
+	x.Deadline = deadline
+	if until != x.Until {
+		x.Until = until
+		b.due.push(until, x.Prefix, x, b.bans.Len()+len(b.hidden))
+	}
 }

@@ -54,7 +54,7 @@ func (h *history) add(key netip.Prefix, level int, end int64) {
 
 // forget forgives everything inside p.
 func (h *history) forget(p netip.Prefix) {
-	if p.IsSingleIP() || isExact(p) {
+	if p.IsSingleIP() {
 		delete(h.past, p)
 		return
 	}

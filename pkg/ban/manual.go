@@ -125,21 +125,20 @@ func (b *Book) Unban(now int64, p netip.Prefix) []netip.Prefix {
 	if !p.IsValid() {
 		return nil
 	}
-	keys := []netip.Prefix{p}
-	if isExact(p) {
-		keys = append(keys, prefix.Unit(p.Addr())) // what it is scored by elsewhere
-	}
 	b.parole.revoke(p)
-	for _, k := range keys {
-		b.parole.strike(k)
-		b.history.forget(k)
+	b.history.forget(p)
+	if isExact(p) { // it may have been scored by its /64
+		unit := prefix.Unit(p.Addr())
+		b.parole.strike(unit)
+		delete(b.history.past, unit)
 	}
 	b.spare(now, p)
 	before := len(b.ended)
+	holes := []netip.Prefix{p}
 	for _, x := range b.pinsAt(p) {
-		b.carvePin(now, x, keys[:1])
+		b.carvePin(now, x, holes)
 	}
-	b.carve(now, keys[:1])
+	b.carve(now, holes)
 	b.leave(now)
 	var lifted []netip.Prefix
 	for _, s := range b.ended[before:] {

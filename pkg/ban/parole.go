@@ -33,7 +33,7 @@ func (p *parole) init() {
 // add puts a unit on parole. The members belong to the parole from then on.
 func (p *parole) add(u *Parole) {
 	for i := range u.Members {
-		p.revoke(u.Members[i].Key)
+		p.strike(u.Members[i].Key)
 	}
 	for i := range u.Members {
 		p.index.Insert(u.Members[i].Key, u)

@@ -88,13 +88,13 @@ func (b *Book) Restore(s State) error {
 		x := s.Bans[i].copy()
 		x.Door = b.door
 		b.put(&x)
-		b.schedule(&x)
+		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for i := range s.Hidden {
 		x := s.Hidden[i].copy()
 		x.Door, x.hidden = b.door, true
 		b.hidden = append(b.hidden, &x)
-		b.schedule(&x)
+		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for _, u := range s.Parole {
 		u.Members = slices.Clone(u.Members)
