@@ -18,16 +18,62 @@ type walk struct {
 	buf     [1]rec
 }
 
+// addNetwork counts an event of client k for its network in window w, and
+// fires it if the limit is reached.
+func addNetwork[K key](t *Table, s *store[K], w int, k K, bits int, r rec) {
+	win := &t.o.Windows[w]
+	net := k.net(bits)
+	hash := mix(net)
+	units := int(t.weights[int(r.class)*len(t.o.Windows)+w].units) * int(r.n)
+	limit := win.Limit * Unit
+	if !t.sketches[w].add(hash, units, limit) {
+		return
+	}
+	p := k.prefix()
+	b := t.sketches[w].bound(net, hash)
+	if b.units != 0 && b.net == net {
+		b.units = uint32(min(int64(b.units)+int64(units), 1<<31))
+		b.events = uint32(min(int64(b.events)+int64(r.n), 1<<31))
+		b.clients++
+		if int(b.units) < limit || int(b.clients) < win.Clients {
+			return
+		}
+		if r.t == t.mark { // then no later event is there to be an anchor
+			if _, ok := t.shareHolds(win, netip.PrefixFrom(p.Addr(), bits).Masked(), r.t, int(b.events)); !ok {
+				return
+			}
+		}
+	}
+	b.units = 0
+	if !t.excused(p) {
+		t.checkNetwork(w, p, s.segOf(k), net, bits, r.t)
+	}
+	if len(t.fired) == 0 {
+		t.learnBound(w, b, p, s.segOf(k), net, bits)
+	}
+}
+
+// learnBound notes what a network holds that can be in the span of an event
+// to come, or one that is there.
+func (t *Table) learnBound(w int, b *bound, p netip.Prefix, seg int, net uint64, bits int) {
+	nw := len(t.o.Windows)
+	oldest := int64(t.mark) - t.o.Late - t.o.Windows[w].Span
+	t.gather(w, p.Addr().Is4(), seg, net, bits, oldest, 1<<32, true)
+	units, events := 0, 0
+	for _, i := range t.walk.items {
+		units += int(t.weights[int(i.class)*nw+w].units) * int(i.n)
+		events += int(i.n)
+	}
+	*b = bound{net, uint32(min(units, 1<<31)), uint32(min(events, 1<<31)), uint32(len(t.walk.clients))}
+}
+
 // checkNetwork fires window w of the network that client p, in segment seg,
 // belongs to, if the span of an event of its clients, at time at or later,
 // reaches the limit.
 func (t *Table) checkNetwork(w int, p netip.Prefix, seg int, net uint64, bits int, at uint32) {
-	if t.excused(p) {
-		return
-	}
 	win := &t.o.Windows[w]
 	span, limit := int64(win.Span), win.Limit*Unit
-	key := t.gather(w, p.Addr().Is4(), seg, net, bits, int64(at)-span, int64(at)+span)
+	key := t.gather(w, p.Addr().Is4(), seg, net, bits, int64(at)-span, int64(at)+span, false)
 	items := t.walk.items
 	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.t, b.t) })
 	first, last := 0, 0
@@ -72,21 +118,22 @@ func (t *Table) checkNetwork(w int, p netip.Prefix, seg int, net uint64, bits in
 }
 
 // gather collects the events that count for a network in window w, with times
-// between after and before (both exclusive), and returns its prefix. Segment
+// between after and before (both exclusive), and returns its prefix; excused
+// clients are left out unless all is set. Segment
 // seg holds all its clients: which one depends only on the network of netBits,
 // which is as wide or wider.
-func (t *Table) gather(w int, is4 bool, seg int, net uint64, bits int, after, before int64) netip.Prefix {
+func (t *Table) gather(w int, is4 bool, seg int, net uint64, bits int, after, before int64, all bool) netip.Prefix {
 	t.walk.clients, t.walk.items = t.walk.clients[:0], t.walk.items[:0]
 	if is4 {
-		gather(t, &t.v4, w, seg, net, bits, after, before)
+		gather(t, &t.v4, w, seg, net, bits, after, before, all)
 		return network4(net, bits)
 	}
-	gather(t, &t.v6, w, seg, net, bits, after, before)
-	gather(t, &t.exact, w, seg, net, bits, after, before)
+	gather(t, &t.v6, w, seg, net, bits, after, before, all)
+	gather(t, &t.exact, w, seg, net, bits, after, before, all)
 	return network6(net, bits)
 }
 
-func gather[K key](t *Table, s *store[K], w, seg int, net uint64, bits int, after, before int64) {
+func gather[K key](t *Table, s *store[K], w, seg int, net uint64, bits int, after, before int64, all bool) {
 	if s.n == 0 {
 		return
 	}
@@ -107,7 +154,7 @@ func gather[K key](t *Table, s *store[K], w, seg int, net uint64, bits int, afte
 		if len(wk.items) == n {
 			continue
 		}
-		if p := x.key.prefix(); t.excused(p) {
+		if p := x.key.prefix(); !all && t.excused(p) {
 			wk.items = wk.items[:n]
 		} else {
 			wk.clients = append(wk.clients, p)

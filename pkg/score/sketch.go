@@ -1,18 +1,32 @@
 package score
 
-// A sketch overestimates what the networks of one window hold, in quarters:
-// everything added in this epoch and the one before, an epoch being at least
-// as long as events matter. Networks may share a cell; that costs a walk, not
-// a wrong answer. It is no part of the state: any overestimate will do.
+// A sketch overestimates what the networks of one window hold, in fractions
+// of the limit: everything added in this epoch and the one before, an epoch
+// being at least as long as events matter. Networks may share a cell; that
+// costs a walk, not a wrong answer. It is no part of the state: any
+// overestimate will do.
 type sketch struct {
-	cells []uint32 // low half: this epoch, high half: the one before; saturating
+	cells []uint16 // low byte: this epoch, high byte: the one before; saturating
 	adds  int      // in this epoch
 	start int64    // of this epoch
+	known []bound  // networks that were walked in this epoch
+}
+
+// A bound is the most that a network can hold: what it held when it was
+// walked and all that was added since.
+type bound struct {
+	net     uint64
+	units   uint32 // 0: the entry is free
+	events  uint32
+	clients uint32
 }
 
 const (
+	full     = 128 // the limit, in a sketch
 	minCells = 1 << 8
 	maxCells = 1 << 22
+	growth   = 16 // growing by much, as each step brings all of a cell's content along
+	bounds   = 1 << 9
 )
 
 // turn begins a new epoch when the old one is over.
@@ -26,40 +40,46 @@ func (s *sketch) turn(now, length int64) {
 		return
 	}
 	size := len(s.cells)
-	for size > minCells && s.adds < size/4 {
+	for size > minCells && s.adds < size/growth {
 		size /= 2
 	}
-	next := make([]uint32, size)
+	next := make([]uint16, size)
 	if gone < 2*length {
 		for i, c := range s.cells {
 			j := i & (size - 1)
-			next[j] = min(next[j]>>16+c&0xffff, 0xffff) << 16
+			next[j] = min(next[j]>>8+c&0xff, 0xff) << 8
 		}
 	}
-	s.cells, s.adds, s.start = next, 0, now
+	s.cells, s.adds, s.start, s.known = next, 0, now, nil
 }
 
-// add counts units for a hashed network and returns the new estimate.
-func (s *sketch) add(hash uint64, units uint32) uint32 {
-	if s.adds >= 4*len(s.cells) && len(s.cells) < maxCells {
+// add counts units of limit for a hashed network, and says whether it may
+// have reached it.
+func (s *sketch) add(hash uint64, units, limit int) bool {
+	if s.adds >= len(s.cells) && len(s.cells) < maxCells {
 		s.grow()
 	}
 	s.adds++
 	c := &s.cells[hash&uint64(len(s.cells)-1)]
-	now := min(*c&0xffff+min(units, 0xffff), 0xffff)
-	*c = *c&^0xffff | now
-	before := *c >> 16
-	if now == 0xffff || before == 0xffff {
-		return 1<<32 - 1
-	}
-	return now + before
+	part := min((int64(units)*full+int64(limit)-1)/int64(limit), 0xff)
+	now := min(*c&0xff+uint16(part), 0xff)
+	*c = *c&^0xff | now
+	return now+*c>>8 >= full
 }
 
-// grow doubles the cells; both halves start with what the one had.
 func (s *sketch) grow() {
-	if len(s.cells) == 0 {
-		s.cells = make([]uint32, minCells)
-		return
+	size := min(max(len(s.cells)*growth, minCells), maxCells)
+	next := make([]uint16, size)
+	for n := 0; n < size && len(s.cells) > 0; {
+		n += copy(next[n:], s.cells)
 	}
-	s.cells = append(s.cells, s.cells...)
+	s.cells = next
+}
+
+// bound returns the entry of a network, which may be another's.
+func (s *sketch) bound(net, hash uint64) *bound {
+	if s.known == nil {
+		s.known = make([]bound, bounds)
+	}
+	return &s.known[hash>>32%bounds]
 }

@@ -32,7 +32,7 @@ func less(b bool) int {
 
 // A slab holds the events of the clients that have more than one, in chunks
 // of 2 to maxRecs events. Its pages are never moved, so that it grows without
-// a peak, and never given back one by one: an emptied chunk is used again.
+// a peak, and given back only when all chunks of a size are free: a free chunk is used again.
 type slab struct {
 	sizes [maxSizes]slabSize
 }
@@ -100,6 +100,6 @@ func (s *slab) release(ref uint32) {
 	z.free = ref&(1<<27-1) + 1
 	z.live--
 	if z.live == 0 {
-		*z = slabSize{}
+		*z = slabSize{pages: z.pages[:1:1]} // the others are free to go
 	}
 }

@@ -55,7 +55,7 @@ func standing[K key](t *Table, s *store[K], k K, now int64) []Standing {
 		if bits == 0 {
 			continue
 		}
-		key := t.gather(w, k.prefix().Addr().Is4(), s.segOf(k), k.net(bits), bits, now-win.Span, now+1)
+		key := t.gather(w, k.prefix().Addr().Is4(), s.segOf(k), k.net(bits), bits, now-win.Span, now+1, false)
 		items := t.walk.items
 		slices.SortStableFunc(items, t.byTimeAndClient)
 		sum := exact(t, w, items, ofNetwork)

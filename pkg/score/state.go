@@ -191,7 +191,7 @@ func restore[K key](t *Table, s *store[K], k K, recs []rec) {
 		for w := range t.o.Windows {
 			x := t.weights[int(r.class)*nw+w]
 			if bits := k.width(&t.o.Windows[w]); bits != 0 && x.units != 0 {
-				t.sketches[w].add(mix(k.net(bits)), uint32(x.units)*uint32(r.n))
+				t.sketches[w].add(mix(k.net(bits)), int(x.units)*int(r.n), t.o.Windows[w].Limit*Unit)
 			}
 		}
 	}

@@ -91,7 +91,7 @@ func (s *store[K]) insert(k K, r rec) (roomy bool) {
 	g := &s.segs[seg]
 	if (g.n+1)*16 > len(g.slots)*13 {
 		// The first sizes differ, so that not all grow at once.
-		g.resize(max(len(g.slots)+len(g.slots)/2, 4+seg&3))
+		g.resize(max(len(g.slots)+len(g.slots)/2, 8+seg&3))
 	}
 	i, probes, _ := g.find(k)
 	for probes > maxProbe && g.n*4 > len(g.slots) {
@@ -104,10 +104,12 @@ func (s *store[K]) insert(k K, r rec) (roomy bool) {
 	return probes <= maxProbe
 }
 
-// resize moves the segment to n slots, more than it has clients.
+// resize moves the segment to n slots, more than it has clients, or as many
+// more as the allocator gives for the same memory.
 func (g *segment[K]) resize(n int) {
 	old := g.slots
-	g.slots = make([]slot[K], n)
+	g.slots = append([]slot[K](nil), make([]slot[K], n)...)
+	g.slots = g.slots[:cap(g.slots)]
 	for i := range old {
 		if !old[i].empty() {
 			j, _, _ := g.find(old[i].key)

@@ -203,11 +203,7 @@ func add[K key](t *Table, s *store[K], k K, r rec, client netip.Addr) {
 			continue
 		}
 		if bits := k.width(win); bits != 0 {
-			net := k.net(bits)
-			most := t.sketches[w].add(mix(net), uint32(x.units)*uint32(r.n))
-			if most >= uint32(win.Limit)*Unit {
-				t.checkNetwork(w, k.prefix(), s.segOf(k), net, bits, r.t)
-			}
+			addNetwork(t, s, w, k, bits, r)
 		}
 	}
 	if len(t.fired) > 0 {
