@@ -60,7 +60,7 @@ type Backend interface {
 	// Watch calls f whenever somebody else touches what is ours, until ctx
 	// ends (then it returns nil) or nothing can be watched any more. Where
 	// the firewall does not tell, it returns errors.ErrUnsupported at once.
-	// f must not block for long and must not call the backend.
+	// f must not block for long.
 	Watch(ctx context.Context, f func(Event)) error
 
 	// Close lets go of connections. The bans stay, each until its deadline;
@@ -106,8 +106,11 @@ func (d Drift) OK() bool { return len(d.Missing) == 0 && !d.Unproven }
 
 // An Event is what Watch saw: somebody else touched what is ours.
 type Event struct {
+	// Started: from here on nothing is missed. The first event says it, and
+	// one after each time that something was (Lost).
+	Started bool
+	Lost    bool     // messages were lost: anything may have happened
 	What    []string // what happened, in the firewall's words: "delete table inet postmoat"
 	Program string   // who did it, "" where the kernel does not tell
 	PID     int      // of that program (or its thread), in the kernel's own numbering; 0: unknown
-	Lost    bool     // messages were lost: anything may have happened
 }

@@ -31,9 +31,7 @@ func (b *Backend) Watch(ctx context.Context, f func(firewall.Event)) error {
 		if err != nil {
 			return explain("watch", err)
 		}
-		if lost {
-			f(firewall.Event{Lost: true})
-		}
+		f(firewall.Event{Started: true, Lost: lost})
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		err = b.listen(c, f)
 		if !stop() {
