@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postmoat/postmoat/pkg/config"
+)
+
+func checkCommand() *cobra.Command {
+	var (
+		set      settings
+		defaults bool
+	)
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check configuration and rules",
+		Long: `check reads the configuration and the rules, reports every mistake with file and
+line, and runs the examples of every rule. It changes nothing.
+
+Exit code 0: all is well. 1: something is wrong.`,
+		Example: `  postmoat check
+  postmoat check --config /etc/postmoat/postmoat.yaml --rules /etc/postmoat/rules.d
+  postmoat check --defaults > postmoat.yaml`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			out := c.OutOrStdout()
+			if defaults {
+				_, err := fmt.Fprint(out, config.Defaults())
+				return err
+			}
+			cfg, err := set.load()
+			if err != nil {
+				return err
+			}
+			rules, err := cfg.rules()
+			if err != nil {
+				return err
+			}
+			wrong := rules.CheckExamples()
+			wrong = append(wrong, rules.CheckHostile(hostileLines())...)
+			for _, w := range cfg.Warnings() {
+				fmt.Fprintln(out, "warning: "+w)
+			}
+			examples := 0
+			for _, r := range rules.Rules() {
+				examples += len(r.Examples.Match) + len(r.Examples.Ignore)
+			}
+			if len(wrong) > 0 {
+				var b strings.Builder
+				for _, w := range wrong {
+					fmt.Fprintln(&b, w.Error())
+				}
+				return fmt.Errorf("%s", b.String())
+			}
+			_, err = fmt.Fprintf(out, "%s: ok\n%d rules: ok, their %d examples read as they say\n", cfg.name(), len(rules.Rules()), examples)
+			return err
+		},
+	}
+	set.add(c)
+	c.Flags().BoolVar(&defaults, "defaults", false, "print the default configuration with comments and stop")
+	return c
+}

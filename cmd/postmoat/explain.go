@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postmoat/postmoat/pkg/engine"
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/report"
+	"github.com/postmoat/postmoat/pkg/source"
+)
+
+func explainCommand() *cobra.Command {
+	var (
+		set    settings
+		clk    clockFlags
+		logs   string
+		line   string
+		format string
+	)
+	c := &cobra.Command{
+		Use:   "explain (--log FILE | --line TEXT)",
+		Short: "Say what postmoat reads in a line or a log",
+		Long: `explain says of each line what it is, which client it is about, which rules it
+matches and what it weighs. It bans nobody and looks at nothing on this host.`,
+		Example: `  postmoat explain --line 'Nov 23 08:58:45 mx1 postfix/smtpd[17]: lost connection after AUTH from unknown[192.0.2.7]'
+  postmoat explain --log /var/log/mail.log | less
+  zcat mail.log.2.gz | postmoat explain --format json --log -`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkFormat(format); err != nil {
+				return err
+			}
+			if (logs == "") == (line == "") {
+				return hinted{usagef("explain needs either --log FILE or --line TEXT"), "see 'postmoat explain --help'"}
+			}
+			loc, now, err := clk.parse()
+			if err != nil {
+				return err
+			}
+			cfg, err := set.load()
+			if err != nil {
+				return err
+			}
+			rules, err := cfg.rules()
+			if err != nil {
+				return err
+			}
+			w := bufio.NewWriterSize(c.OutOrStdout(), 1<<16)
+			x := &explainer{w: w, json: format == "json", front: func(ref time.Time) *engine.Front {
+				if !now.IsZero() {
+					ref = now
+				}
+				return engine.NewFront(rules, maillog.SourceOptions{Location: loc, Reference: ref.Unix()})
+			}}
+			if line != "" {
+				x.single = true
+				err = x.lines(c.Context(), "-", strings.NewReader(strings.TrimRight(line, "\n")+"\n"))
+			} else {
+				err = x.lines(c.Context(), logs, c.InOrStdin())
+			}
+			return errors.Join(err, w.Flush())
+		},
+	}
+	set.add(c)
+	clk.add(c)
+	c.Flags().StringVar(&logs, "log", "", "explain every line of `FILE`, plain or compressed; - is standard input")
+	c.Flags().StringVar(&line, "line", "", "explain one line, `TEXT`")
+	addFormat(c, &format)
+	return c
+}
+
+// An explainer writes what it reads in each line, in order, none left out.
+type explainer struct {
+	w      io.Writer
+	json   bool
+	single bool
+	front  func(reference time.Time) *engine.Front
+}
+
+// lines explains what r holds, as one log.
+func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
+	var (
+		f  *engine.Front
+		ev maillog.Event
+	)
+	stats, err := source.ReadArchives(ctx, []string{path}, source.ArchiveOptions{Stdin: r}, func(b *source.Block) error {
+		if f == nil {
+			ref := b.ModTime
+			if ref.IsZero() {
+				ref = time.Now()
+			}
+			f = x.front(ref)
+		}
+		for n, line := range b.All() {
+			hits, offences := f.Explain(n, line, &ev)
+			l := report.Read(n, line, &ev, hits, offences)
+			if err := x.write(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && stats.LongLines > 0 {
+		err = fmt.Errorf("%s: %d lines longer than 64 KiB were not read", path, stats.LongLines)
+	}
+	return err
+}
+
+func (x *explainer) write(l *report.Line) error {
+	if x.json {
+		_, err := fmt.Fprintf(x.w, "%s\n", l.JSON())
+		return err
+	}
+	return l.Explain(x.w, !x.single)
+}

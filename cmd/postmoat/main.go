@@ -1,0 +1,120 @@
+// Command postmoat bans whole networks that flood a mail host.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitNotWell = 1 // the thing asked about is not well
+	exitUsage   = 2
+)
+
+// version is set by the linker.
+var version = "devel"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root().ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var u usageError
+	usage := errors.As(err, &u)
+	for i, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+		if i == 0 || !strings.HasPrefix(line, " ") {
+			line = "postmoat: " + line
+		}
+		fmt.Fprintln(os.Stderr, line)
+	}
+	if h := hint(err); h != "" {
+		fmt.Fprintln(os.Stderr, "postmoat: hint: "+h)
+	}
+	if usage {
+		return exitUsage
+	}
+	return exitNotWell
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// hinted is an error with advice.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
+func hint(err error) string {
+	var h hinted
+	if errors.As(err, &h) {
+		return h.hint
+	}
+	return ""
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "postmoat",
+		Short: "Ban whole networks that flood a mail host",
+		Long: `postmoat reads the maillog of Postfix and Dovecot, finds the clients that abuse
+the host, collapses them into the networks that cost innocent addresses least,
+and bans those for a limited time.
+
+Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
+		Args:              noArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE: func(c *cobra.Command, _ []string) error {
+			return c.Help()
+		},
+	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
+	})
+	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), versionCommand())
+	return c
+}
+
+// noArgs refuses arguments with a hint; a word that is no command ends here.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if c.HasSubCommands() {
+		return hinted{usagef("no command %q", args[0]), "'postmoat --help' lists the commands"}
+	}
+	return hinted{usagef("%s takes no arguments, got %q", c.CommandPath(), args[0]), "see '" + c.CommandPath() + " --help'"}
+}
+
+// format is the value of --format.
+func addFormat(c *cobra.Command, f *string) {
+	c.Flags().StringVar(f, "format", "text", "output `FORMAT`: text for people, json for programs")
+}
+
+func checkFormat(f string) error {
+	if f != "text" && f != "json" {
+		return usagef("--format %s: not known: write text or json", f)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/postmoat/postmoat/pkg/engine"
+	"github.com/postmoat/postmoat/pkg/report"
+)
+
+func replayCommand() *cobra.Command {
+	var (
+		set          settings
+		clk          clockFlags
+		since, until string
+		format       string
+		top          int
+		asHost       bool
+	)
+	c := &cobra.Command{
+		Use:   "replay FILE...",
+		Short: "Show what postmoat would have done to old logs",
+		Long: `replay reads old maillogs, plain or compressed (gzip, bzip2, xz, zstd), in any
+order, as one log; - is standard input. It simulates the bans and reports which
+networks would have been banned, when and why, what that would have prevented
+and whom it would have hurt. It bans nobody.
+
+It looks at nothing on this host (interfaces, postconf, DNS) unless --as-host
+says that the logs are of this host. Lines before --since are read too: they
+teach who is a good sender, and nothing else.
+
+A file that can't be read does not stop the others; the exit code is then 1.`,
+		Example: `  postmoat replay /var/log/mail.log*
+  postmoat replay --since 2026-11-20 --format json /var/log/mail.log | jq .prevented
+  postmoat replay --rules builtin --rules ./new-rules mail.log.1.gz
+  journalctl -o short-iso -t postfix/smtpd | postmoat replay -`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkFormat(format); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return hinted{usagef("replay needs at least one log"), "postmoat replay /var/log/mail.log*"}
+			}
+			if top < 0 {
+				return usagef("--top %d: must be 0 (all) or more", top)
+			}
+			loc, now, err := clk.parse()
+			if err != nil {
+				return err
+			}
+			from, err := parseTime("--since", since, loc)
+			if err != nil {
+				return err
+			}
+			to, err := parseTime("--until", until, loc)
+			if err != nil {
+				return err
+			}
+			if !from.IsZero() && !to.IsZero() && to.Before(from) {
+				return usagef("--until %s is before --since %s", until, since)
+			}
+			cfg, err := set.load()
+			if err != nil {
+				return err
+			}
+			rules, err := cfg.rules()
+			if err != nil {
+				return err
+			}
+			allowed, notes, err := cfg.allow(c.Context(), asHost)
+			if err != nil {
+				return err
+			}
+			e := engine.New(cfg.engine(rules, allowed))
+			bar, done := progress(c.ErrOrStderr())
+			r, err := report.Replay(c.Context(), e, rules, report.Options{
+				Paths: args, Stdin: c.InOrStdin(), Location: loc, Now: now, Clock: time.Now(),
+				Since: from, Until: to, Top: top, Progress: bar,
+			})
+			done()
+			if r == nil {
+				return err
+			}
+			r.Notes = append(notes, r.Notes...)
+			w := bufio.NewWriter(c.OutOrStdout())
+			if format == "json" {
+				err = errors.Join(err, r.JSON(w))
+			} else {
+				err = errors.Join(err, r.Text(w, top))
+			}
+			return errors.Join(err, w.Flush())
+		},
+	}
+	set.add(c)
+	clk.add(c)
+	c.Flags().StringVar(&since, "since", "", "score lines from `TIME` on")
+	c.Flags().StringVar(&until, "until", "", "stop at lines after `TIME`")
+	c.Flags().BoolVar(&asHost, "as-host", false, "the logs are of this host: never ban its own addresses, gateways, resolvers and Postfix's networks")
+	c.Flags().IntVar(&top, "top", 10, "show at most `N` rows of each list, 0 for all")
+	addFormat(c, &format)
+	return c
+}
+
+// progress draws a bar on a terminal. done takes it away.
+func progress(w io.Writer) (show func(read, total int64), done func()) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, func() {}
+	}
+	var bar *progressbar.ProgressBar
+	show = func(read, total int64) {
+		if total <= 0 {
+			total = -1
+		}
+		if bar == nil {
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(f), progressbar.OptionShowBytes(true),
+				progressbar.OptionSetDescription("reading"), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+		}
+		bar.ChangeMax64(total)
+		if err := bar.Set64(read); err != nil {
+			bar = nil // a terminal that went away needs no bar
+		}
+	}
+	return show, func() {
+		if bar != nil {
+			_ = bar.Finish()
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package engine
+
+// Clock limits, DESIGN.md 5.1.
+const (
+	// Late is the tolerated disorder of a log in seconds.
+	Late = 120
+	// jump is the longest step forward that is believed at once.
+	jump = 3600
+	// proofs is how many lines in a row must agree on a jump.
+	proofs = 3
+)
+
+// A clock is the scoring clock: the newest accepted time of the log, in Unix
+// seconds. One line with a wrong stamp, forged or not, must neither expire
+// every ban nor stop time.
+type clock struct {
+	mark    int64 // newest accepted time; 0: none yet
+	horizon int64 // nothing honest is later than this; 0: not known
+
+	// The jump under proof: lines in a row that agree with each other and not
+	// with mark.
+	count   int
+	last    int64
+	pid     uint32
+	onePID  bool
+	Jumps   uint64 // jumps believed
+	Dropped uint64 // lines too old to be scored
+	Held    uint64 // lines from an implausible future, given the time mark
+}
+
+// accept takes the time of a line and says which time the line counts at. ok
+// is false for a line that is too old to be scored.
+func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
+	switch {
+	case c.mark == 0:
+		c.mark = t
+		return t, true
+	case t >= c.mark-Late && (t <= c.mark+jump || t <= c.horizon):
+		c.count = 0
+		if t > c.mark {
+			c.mark = t
+		}
+		return t, true
+	}
+	if c.proved(t, pid) {
+		c.Jumps++
+		c.mark = t
+		return t, true
+	}
+	if t > c.mark {
+		c.Held++
+		return c.mark, true
+	}
+	c.Dropped++
+	return t, false
+}
+
+// proved adds t to the jump under proof and says whether it now has enough
+// lines, not all of one process.
+func (c *clock) proved(t int64, pid uint32) bool {
+	if c.count == 0 || t < c.last-Late || t > c.last+jump {
+		c.count, c.last, c.pid, c.onePID = 1, t, pid, true
+		return false
+	}
+	c.count++
+	c.last = max(c.last, t)
+	if pid != c.pid {
+		c.onePID = false
+	}
+	if c.count < proofs || c.onePID {
+		return false
+	}
+	c.count = 0
+	return true
+}
+
+// advance moves the clock over time without lines.
+func (c *clock) advance(t int64) {
+	if t > c.mark {
+		c.mark = t
+	}
+}

@@ -1,0 +1,312 @@
+// Package engine is postmoat's core put together: line, event, offence,
+// offender, cover, ban, firewall change. It is a chain of plain calls on
+// values, driven by the times that the lines carry: no goroutine, no clock, no
+// file. Daemon and replay run the same Feed and Tick, so that a day that was
+// watched and its replay give the same bans.
+package engine
+
+import (
+	"math"
+	"net/netip"
+
+	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/prefix"
+	"github.com/postmoat/postmoat/pkg/rule"
+	"github.com/postmoat/postmoat/pkg/score"
+)
+
+// Options is what an Engine is made of. Rules must have been compiled for the
+// names of Windows, in that order.
+type Options struct {
+	Rules   *rule.Set
+	Windows []score.Window
+	Ban     ban.Options // Budget is for all doors together
+	// Allow is what is never banned; it is not copied and must not be
+	// changed but through Engine.SetAllow.
+	Allow *prefix.Set
+	// Clients bounds the clients each door keeps evidence of, and the good
+	// senders that are remembered.
+	Clients int
+	// AddressesPerMinute and KnownGood are the limits of the breaker.
+	AddressesPerMinute int64
+	KnownGood          int
+}
+
+// An Engine holds the state of the core. It is not safe for concurrent use:
+// one goroutine owns it.
+type Engine struct {
+	o       Options
+	front   Front
+	allow   *prefix.Set
+	good    *score.Good
+	breaker *ban.Breaker
+	tables  [maillog.NumDoors]*score.Table
+	books   [maillog.NumDoors]*ban.Book
+	classes [maillog.NumDoors][]score.ClassID // by rule.Hit.ID, 1 more than the class; 0: not asked for yet
+
+	next  int64 // run has nothing to do before this
+	swept int64
+	since int64 // lines before this only teach good senders
+	until int64 // lines after this are ignored
+
+	ev  maillog.Event // of Feed
+	out Outcome
+
+	offenders []ban.Offender
+}
+
+// New makes an Engine that has seen nothing.
+func New(o Options) *Engine {
+	e := &Engine{o: o, allow: o.Allow, since: math.MinInt64, until: math.MaxInt64}
+	if e.allow == nil {
+		e.allow = new(prefix.Set)
+	}
+	e.front = Front{rules: o.Rules, joiner: maillog.NewJoiner()}
+	e.good = score.NewGood(o.Clients)
+	e.breaker = ban.NewBreaker(o.AddressesPerMinute, o.KnownGood)
+	for d := range e.tables {
+		e.tables[d] = score.NewTable(score.Options{Windows: o.Windows, MaxClients: o.Clients, Late: Late}, e.good)
+		e.books[d] = ban.NewBook(maillog.Door(d), o.Ban, e.allow, e.good, e.breaker)
+	}
+	e.share()
+	return e
+}
+
+// Source declares a source of lines: the zone and the reference time of its
+// stamps.
+func (e *Engine) Source(src uint32, o maillog.SourceOptions) { e.front.joiner.Source(src, o) }
+
+// Horizon tells the engine that no honest line is later than t, so that a
+// step forward up to t (a quiet night) is believed at once.
+func (e *Engine) Horizon(t int64) { e.front.clock.horizon = t }
+
+// Span narrows what is scored: lines before since teach good senders and
+// nothing else, nobody is banned for them; lines after until are ignored.
+func (e *Engine) Span(since, until int64) { e.since, e.until = since, until }
+
+// Now is the scoring clock, 0 before the first line.
+func (e *Engine) Now() int64 { return e.front.clock.mark }
+
+// A Verdict says what the engine made of a line.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Nothing   Verdict = iota // no event, or no client in it
+	Neutral                  // an event that is no offence
+	Allowed                  // an offence of an allowlisted client
+	Stale                    // an old password tried again: counts once an hour
+	TooLate                  // an offence too old to be scored
+	Scored                   // an offence
+	Prevented                // a line of a client inside a running ban
+	Learnt                   // before the span: only good evidence was taken
+	Past                     // after the span: ignored
+)
+
+// An Outcome is what one line did. It is valid until the next Feed.
+type Outcome struct {
+	Event   *maillog.Event
+	Verdict Verdict
+	At      int64 // the time the line counts at, Unix seconds; 0: no event
+	// Hits are the rules that matched, by door; also of lines that were not
+	// scored.
+	Hits rule.Hits
+	// Offences is how many offences the line stands for, scored or not.
+	Offences uint32
+	// Ban is the running ban the line was prevented by.
+	Ban *ban.Ban
+	// Fired says that the line made somebody an offender.
+	Fired bool
+}
+
+// Good is how many accepted messages and logins the line stands for.
+func (o *Outcome) Good() uint32 { return o.Event.Messages + o.Event.Logins }
+
+// Feed takes one line of a log. src is the source the line is from, seq its
+// number there, counting every line.
+func (e *Engine) Feed(src uint32, seq uint64, line []byte) *Outcome {
+	maillog.Parse(line, &e.ev)
+	if e.ev.Kind == maillog.KindNone && e.front.rules.HasCustom() {
+		maillog.Split(line, &e.ev)
+	}
+	return e.FeedEvent(src, seq, &e.ev)
+}
+
+// FeedEvent is Feed for a line that was parsed elsewhere. Lines of KindNone
+// need not be fed.
+func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
+	out := &e.out
+	*out = Outcome{Event: ev}
+	r := e.front.read(src, seq, ev)
+	if !r.event {
+		return out
+	}
+	out.At = r.at
+	if r.at > e.until {
+		out.Verdict = Past
+		return out
+	}
+	if r.at >= e.next {
+		e.run(r.at)
+	}
+	if !ev.Client.IsValid() {
+		return out
+	}
+	out.Hits, out.Offences = r.hits, r.offences
+	if r.at < e.since {
+		out.Verdict = Learnt
+		e.remember(ev, r.at)
+		if out.Offences > 0 && !e.allow.Contains(ev.Client) {
+			e.good.Offended(ev.Client, r.at)
+		}
+		return out
+	}
+	if e.knock(ev, r.at, out) {
+		return out
+	}
+	out.Verdict = Neutral
+	e.remember(ev, r.at)
+	if out.Offences == 0 {
+		return out
+	}
+	switch {
+	case e.allow.Contains(ev.Client):
+		out.Verdict = Allowed
+	case r.late:
+		out.Verdict = TooLate
+	case e.stale(ev, r.at):
+		out.Verdict = Stale
+	default:
+		out.Verdict = Scored
+		e.offend(ev, r.at, out)
+	}
+	return out
+}
+
+// Tick moves the scoring clock on over time without lines: live, idle wall
+// time advances it.
+func (e *Engine) Tick(now int64) {
+	if e.front.clock.mark == 0 {
+		return
+	}
+	e.front.clock.advance(now)
+	e.run(e.front.clock.mark)
+}
+
+// run does what is due up to t: each due second on its own, in order, so that
+// it does not matter how often it is called.
+func (e *Engine) run(t int64) {
+	for {
+		due := e.due()
+		if due > t {
+			break
+		}
+		e.share()
+		for _, b := range e.books {
+			b.Tick(due)
+		}
+	}
+	e.good.Advance(t)
+	if t-e.swept >= 64 || t < e.swept {
+		e.swept = t
+		for _, tab := range e.tables {
+			tab.Sweep(t)
+		}
+	}
+	e.next = e.wake(t)
+}
+
+// wake is when run has to be called next: a ban is due, memory is to be
+// swept, or a day begins.
+func (e *Engine) wake(t int64) int64 {
+	return min(e.due(), e.swept+64, (t/86400+1)*86400)
+}
+
+func (e *Engine) due() int64 {
+	due := int64(math.MaxInt64)
+	for _, b := range e.books {
+		due = min(due, b.Next())
+	}
+	return due
+}
+
+// share splits the budget of entries between the doors: what one does not
+// use the other may.
+func (e *Engine) share() {
+	for d, b := range e.books {
+		others := 0
+		for o, x := range e.books {
+			if o != d {
+				others += x.Len()
+			}
+		}
+		b.SetBudget(max(e.o.Ban.Budget-others, e.o.Ban.Budget/len(e.books)))
+	}
+}
+
+// knock says whether the client is inside a running ban that holds at the
+// event's door; if so the line is a knock on it.
+func (e *Engine) knock(ev *maillog.Event, at int64, out *Outcome) bool {
+	door := ev.Door()
+	for d, b := range e.books {
+		x := b.Lookup(ev.Client)
+		if x == nil || (maillog.Door(d) != door && !x.Entry().Everywhere()) {
+			continue
+		}
+		b.Knock(x, at, uint64(ev.Count))
+		if out.Ban == nil || maillog.Door(d) == door {
+			out.Ban = x
+		}
+	}
+	if out.Ban == nil {
+		return false
+	}
+	out.Verdict = Prevented
+	return true
+}
+
+// remember keeps the good evidence of an event.
+func (e *Engine) remember(ev *maillog.Event, at int64) {
+	if ev.Messages == 0 && ev.Logins == 0 {
+		return
+	}
+	if ev.Messages > 0 {
+		e.good.Message(ev.Client, at, int(ev.Messages))
+	}
+	if ev.Logins > 0 {
+		e.good.Login(ev.Client, at, int(ev.Logins), hash(ev.SASLUser))
+	}
+	if fresh := e.good.Fresh(); len(fresh) > 0 {
+		holes := make([]netip.Prefix, len(fresh))
+		for i, a := range fresh {
+			holes[i] = prefix.Host(a)
+		}
+		for _, b := range e.books {
+			b.Carve(e.Now(), holes)
+		}
+		e.next = min(e.next, e.due())
+	}
+}
+
+// stale says whether an authentication failure is that of a client that has
+// an old password of a user who logs in from there.
+func (e *Engine) stale(ev *maillog.Event, at int64) bool {
+	switch ev.Kind {
+	case maillog.SMTPDSASLFail, maillog.DovecotLoginFail:
+	default:
+		return false
+	}
+	user := hash(ev.SASLUser)
+	return user != 0 && e.good.LoggedIn(ev.Client, user, at) && e.good.StalePassword(ev.Client, user, at)
+}
+
+// key is what is scored: the address, or the /64 of an IPv6 address unless an
+// allowlisted or known-good address lives in it (DESIGN.md 5.3).
+func (e *Engine) key(a netip.Addr) netip.Prefix {
+	u := prefix.Unit(a)
+	if !a.Is4() && (e.allow.Overlaps(u) || e.good.AnyIn(u)) {
+		return prefix.Host(a)
+	}
+	return u
+}

@@ -1,0 +1,180 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/rule"
+)
+
+// A Line is what postmoat reads in one line of a log. Its JSON form is a
+// contract (DESIGN.md 7): absent fields are left out, a line of no interest
+// has a number and the kind "none" only.
+type Line struct {
+	Line       uint64     `json:"line"`
+	Kind       string     `json:"kind"`
+	Time       *time.Time `json:"time,omitempty"`
+	Host       *string    `json:"host,omitempty"`
+	Program    *string    `json:"program,omitempty"`
+	Service    *string    `json:"service,omitempty"`
+	PID        *uint32    `json:"pid,omitempty"`
+	QueueID    *string    `json:"queue_id,omitempty"`
+	Client     *string    `json:"client,omitempty"`
+	ClientName *string    `json:"client_name,omitempty"`
+	Port       *uint16    `json:"port,omitempty"`
+	Stage      *string    `json:"stage,omitempty"`
+	Code       *uint16    `json:"code,omitempty"`
+	DSN        *string    `json:"dsn,omitempty"`
+	Reason     *string    `json:"reason,omitempty"`
+	Helo       *string    `json:"helo,omitempty"`
+	Sender     *string    `json:"sender,omitempty"` // "" is the null sender
+	Recipient  *string    `json:"recipient,omitempty"`
+	Proto      *string    `json:"proto,omitempty"`
+	SASLUser   *string    `json:"sasl_user,omitempty"`
+	Rules      *[]Matched `json:"rules,omitempty"`
+	Weight     *int       `json:"weight,omitempty"`
+	Good       *uint32    `json:"good,omitempty"`
+
+	Understood bool   `json:"-"` // false: a line of Postfix or Dovecot that matched no form
+	Door       string `json:"-"`
+	Text       string `json:"-"` // the line, bounded and printable
+}
+
+// Matched is a rule that a line matches.
+type Matched struct {
+	Name   string `json:"name"`
+	Weight int    `json:"weight"`
+}
+
+// Read says what postmoat makes of one line: ev and hits are those of
+// [engine.Front.Explain], n is how many offences the line stands for.
+func Read(number uint64, line []byte, ev *maillog.Event, hits rule.Hits, n uint32) *Line {
+	l := &Line{Line: number, Kind: ev.Kind.String(), Understood: ev.Kind != maillog.KindUnknown, Text: sample(line)}
+	switch ev.Kind {
+	case maillog.KindNone, maillog.KindUnknown, maillog.KindRepeat, maillog.KindActive:
+		if ev.Kind != maillog.KindActive || ev.Messages == 0 {
+			l.Kind = maillog.KindNone.String()
+			return l
+		}
+		l.Kind = maillog.KindNone.String() // good evidence of an older Postfix
+	}
+	t := stamp(ev.Time)
+	l.Time = &t
+	l.Door = ev.Door().String()
+	l.Host, l.Program, l.Service = str(ev.Host), str(ev.Tag), str(ev.Service)
+	l.QueueID, l.ClientName, l.DSN = str(ev.QueueID), str(ev.ClientName), str(ev.DSN)
+	l.Helo, l.Sender, l.Recipient = str(ev.Helo), str(ev.Sender), str(ev.Recipient)
+	l.Proto, l.SASLUser = str(ev.Proto), str(ev.SASLUser)
+	l.PID, l.Port, l.Code = num(ev.PID), num(ev.Port), num(ev.Code)
+	if ev.Client.IsValid() {
+		c := ev.Client.String()
+		l.Client = &c
+	}
+	if ev.Stage != maillog.NoStage {
+		s := ev.Stage.String()
+		l.Stage = &s
+	}
+	if ev.Reason != maillog.NoReason {
+		s := ev.Reason.String()
+		l.Reason = &s
+	}
+	rules, weight := []Matched{}, 0
+	for _, h := range hits {
+		if h == nil {
+			continue
+		}
+		for _, r := range h.Rules {
+			rules = append(rules, Matched{r.Name, r.Weight})
+			weight = max(weight, r.Weight*int(n))
+		}
+	}
+	good := ev.Messages + ev.Logins
+	l.Rules, l.Weight, l.Good = &rules, &weight, &good
+	return l
+}
+
+func str(b []byte) *string {
+	if b == nil {
+		return nil
+	}
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	return &s
+}
+
+func num[N ~uint16 | ~uint32](n N) *N {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// JSON is the line as one JSON object, without a line end.
+func (l *Line) JSON() []byte {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(l); err != nil {
+		panic(err) // a Line has nothing in it that can't be encoded
+	}
+	return []byte(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// Explain writes the line for people. numbered puts its number in front and
+// leaves out the line itself.
+func (l *Line) Explain(w io.Writer, numbered bool) error {
+	var b strings.Builder
+	if numbered {
+		fmt.Fprintf(&b, "%d: ", l.Line)
+	}
+	if l.Kind == maillog.KindNone.String() && l.Time == nil {
+		what := "of no interest: it says nothing about a client"
+		if !l.Understood {
+			what = "not understood: a line of Postfix or Dovecot in no known form"
+		}
+		fmt.Fprintf(&b, "%s\n", what)
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	fmt.Fprintf(&b, "%s at %s, door %s", l.Kind, l.Time.Format(time.RFC3339), l.Door)
+	for _, f := range []struct {
+		name  string
+		value *string
+	}{
+		{"client", l.Client}, {"name", l.ClientName}, {"stage", l.Stage}, {"status", l.DSN}, {"reason", l.Reason},
+		{"helo", l.Helo}, {"sender", l.Sender}, {"recipient", l.Recipient}, {"sasl user", l.SASLUser},
+	} {
+		if f.value != nil {
+			fmt.Fprintf(&b, "; %s %s", f.name, printable(*f.value))
+		}
+	}
+	if l.Client == nil {
+		b.WriteString("; no client may be taken from it")
+	}
+	for i, r := range *l.Rules {
+		if i == 0 {
+			b.WriteString("\n    rules:")
+		}
+		fmt.Fprintf(&b, " %s (weight %d)", r.Name, r.Weight)
+	}
+	if len(*l.Rules) == 0 {
+		b.WriteString("\n    no rule: not an offence")
+	}
+	if *l.Good > 0 {
+		fmt.Fprintf(&b, "\n    good evidence: %d", *l.Good)
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printable makes text from a log fit for a terminal.
+func printable(s string) string {
+	if s == "" {
+		return "<>"
+	}
+	return sample([]byte(s))
+}

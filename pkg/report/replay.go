@@ -1,0 +1,266 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/postmoat/postmoat/pkg/engine"
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/rule"
+	"github.com/postmoat/postmoat/pkg/source"
+)
+
+// Options is what a replay is told.
+type Options struct {
+	Paths []string // logs in any order, plain or compressed; "-" is Stdin
+	Stdin io.Reader
+
+	Location *time.Location // of stamps without a zone; nil: UTC
+	// Now is near the first stamp; zero: the file's own time. Clock stands
+	// in for the time of a file that has none (a pipe).
+	Now, Clock time.Time
+	// Since and Until narrow what is scored; good senders are learnt from
+	// lines before Since too. Zero: no bound.
+	Since, Until time.Time
+
+	Top      int // length of the lists of the report; 0: all
+	Progress func(read, total int64)
+}
+
+// errPast ends the reading: all that follows lies after the span.
+var errPast = errors.New("past the end of the span")
+
+// Replay feeds logs to an engine that has seen nothing and reports what it
+// did. An error that names files is returned together with the report of what
+// could be read.
+func Replay(ctx context.Context, e *engine.Engine, rules *rule.Set, o Options) (*Report, error) {
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	if o.Top <= 0 {
+		o.Top = math.MaxInt
+	}
+	since, until := int64(math.MinInt64), int64(math.MaxInt64)
+	if !o.Since.IsZero() {
+		since = o.Since.Unix()
+	}
+	if !o.Until.IsZero() {
+		until = o.Until.Unix()
+	}
+	e.Span(since, until)
+	p := &player{o: o, e: e, c: newCollector(e, rules), custom: rules.HasCustom()}
+	stats, err := p.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	r := p.c.finish(p.lines, p.unknown, p.samples, o.Top)
+	r.Notes = notes(r, &stats, e.Stats())
+	return r, err
+}
+
+// A player moves lines from the files to the engine. Lines are parsed beside
+// the engine where there is a processor for it; the engine gets them in order.
+type player struct {
+	o      Options
+	e      *engine.Engine
+	c      *collector
+	custom bool
+
+	began   bool
+	horizon int64
+	lines   uint64
+	unknown uint64
+	samples []Sample
+}
+
+// batches is how many blocks are under way at once.
+const batches = 5
+
+func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin}
+	workers := runtime.GOMAXPROCS(0) - 1
+	if workers == 0 {
+		b := new(batch)
+		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, func(block *source.Block) error {
+			b.parse(block, p.custom)
+			return p.feed(b)
+		})
+		return stats, past(err)
+	}
+
+	free := make(chan *batch, batches)
+	for range batches {
+		free <- &batch{ready: make(chan struct{}, 1)}
+	}
+	todo, order := make(chan *batch, batches), make(chan *batch, batches)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(todo)
+		defer close(order)
+		var err error
+		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, func(block *source.Block) error {
+			b := <-free
+			block.Retain()
+			b.block = block
+			todo <- b
+			order <- b
+			return nil
+		})
+		return err
+	})
+	for range min(workers, batches) {
+		g.Go(func() error {
+			for b := range todo {
+				b.parse(b.block, p.custom)
+				b.ready <- struct{}{}
+			}
+			return nil
+		})
+	}
+	var failed error
+	for b := range order {
+		<-b.ready
+		if failed == nil {
+			if failed = p.feed(b); failed != nil {
+				cancel(failed)
+			}
+		}
+		b.block.Release()
+		free <- b
+	}
+	return stats, past(g.Wait())
+}
+
+// past takes the end of the span for a good end.
+func past(err error) error {
+	if errors.Is(err, errPast) {
+		return nil
+	}
+	return err
+}
+
+// feed hands a parsed block to the engine.
+func (p *player) feed(b *batch) error {
+	p.begin(b.block)
+	p.lines += uint64(b.block.Lines)
+	p.unknown += b.unknown
+	for _, s := range b.samples {
+		if len(p.samples) < maxSamples {
+			p.samples = append(p.samples, s)
+		}
+	}
+	for i := range b.events {
+		if !p.c.add(p.e.FeedEvent(0, b.seqs[i], &b.events[i])) {
+			return errPast
+		}
+	}
+	return nil
+}
+
+// begin tells the engine about the clock of a block's file.
+func (p *player) begin(b *source.Block) {
+	written := b.ModTime
+	if written.IsZero() {
+		written = p.o.Clock
+	}
+	if !p.began {
+		p.began = true
+		ref := written
+		if !b.Start.IsZero() {
+			ref = b.Start
+		}
+		if !p.o.Now.IsZero() {
+			ref = p.o.Now
+		}
+		p.e.Source(0, maillog.SourceOptions{Location: p.o.Location, Reference: ref.Unix()})
+	}
+	// A stamp may be ahead of the file's time by the width of a zone.
+	if h := written.Add(24 * time.Hour).Unix(); h > p.horizon {
+		p.horizon = h
+		p.e.Horizon(h)
+	}
+}
+
+// A batch is a block and the events in it.
+type batch struct {
+	block   *source.Block
+	events  []maillog.Event
+	seqs    []uint64
+	unknown uint64
+	samples []Sample
+	ready   chan struct{}
+}
+
+// parse finds the events of a block. custom keeps lines without a grammar for
+// rules with a pattern.
+func (b *batch) parse(block *source.Block, custom bool) {
+	b.block = block
+	b.events, b.seqs, b.unknown, b.samples = b.events[:0], b.seqs[:0], 0, b.samples[:0]
+	for n, line := range block.All() {
+		i := len(b.events)
+		if i == cap(b.events) {
+			b.events = append(b.events, maillog.Event{})
+		}
+		b.events = b.events[:i+1]
+		ev := &b.events[i]
+		keep := maillog.Parse(line, ev)
+		switch ev.Kind {
+		case maillog.KindUnknown:
+			b.unknown++
+			if len(b.samples) < maxSamples {
+				b.samples = append(b.samples, Sample{n, sample(line)})
+			}
+		case maillog.KindNone:
+			keep = custom && maillog.Split(line, ev)
+		}
+		if !keep {
+			b.events = b.events[:i]
+			continue
+		}
+		b.seqs = append(b.seqs, n)
+	}
+}
+
+// notes says what an operator should know about the input.
+func notes(r *Report, s *source.ArchiveStats, e engine.Stats) []string {
+	ns := append([]string(nil), s.Warnings...)
+	note := func(n uint64, format string) {
+		if n > 0 {
+			ns = append(ns, fmt.Sprintf(format, number(n)))
+		}
+	}
+	note(s.LongLines, "Lines longer than 64 KiB, dropped: %s.")
+	note(s.PartLines, "Last lines of archives that broke off inside them, dropped: %s.")
+	note(s.Duplicates, "Lines that stand in several overlapping files, counted once: %s.")
+	note(e.Jumps, "Steps of the log's clock by more than an hour, or back: %s.")
+	note(e.Dropped, "Events with stamps more than two minutes older than the line before, not scored: %s.")
+	note(e.Held, "Events with stamps from an implausible future, taken for the time of the line before: %s.")
+	note(e.Evicted, "Clients whose evidence was forgotten for lack of room (limits: clients): %s.")
+	note(e.Joiner, "Sessions and queue IDs forgotten for lack of room: %s.")
+	note(uint64(e.Breaker), "Times the breaker stopped widening, see breaker in the configuration: %s.")
+	if r.Lines > 0 && r.Events == 0 && r.Learnt == 0 {
+		ns = append(ns, "This does not look like the log of a mail host: no line of Postfix or Dovecot in it named a client.")
+	}
+	return ns
+}
+
+// lineTime orders files and merges those that overlap: now, where it is
+// given, goes before the time of a file.
+func lineTime(loc *time.Location, now time.Time) func(line []byte, reference time.Time) (time.Time, bool) {
+	return func(line []byte, reference time.Time) (time.Time, bool) {
+		if !now.IsZero() {
+			reference = now
+		}
+		t, ok := maillog.When(line, maillog.SourceOptions{Location: loc, Reference: reference.Unix()})
+		return time.Unix(t, 0), ok
+	}
+}
