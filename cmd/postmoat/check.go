@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -41,21 +42,20 @@ Exit code 0: all is well. 1: something is wrong.`,
 			}
 			wrong := rules.CheckExamples()
 			wrong = append(wrong, rules.CheckHostile(hostileLines())...)
+			if len(wrong) > 0 {
+				errs := make([]error, len(wrong))
+				for i := range wrong {
+					errs[i] = &wrong[i]
+				}
+				return errors.Join(errs...)
+			}
 			for _, w := range cfg.Warnings() {
 				fmt.Fprintln(out, "warning: "+w)
 			}
-			examples := 0
-			for _, r := range rules.Rules() {
-				examples += len(r.Examples.Match) + len(r.Examples.Ignore)
+			for _, name := range rules.Idle() {
+				fmt.Fprintf(out, "warning: rule %q is out: none of its windows is configured\n", name)
 			}
-			if len(wrong) > 0 {
-				var b strings.Builder
-				for _, w := range wrong {
-					fmt.Fprintln(&b, w.Error())
-				}
-				return fmt.Errorf("%s", b.String())
-			}
-			_, err = fmt.Fprintf(out, "%s: ok\n%d rules: ok, their %d examples read as they say\n", cfg.name(), len(rules.Rules()), examples)
+			_, err = fmt.Fprintf(out, "%s: ok\n%d rules of %s: ok, their examples read as they say\n", cfg.name(), len(rules.Rules()), strings.Join(cfg.Rules, ", "))
 			return err
 		},
 	}
