@@ -40,7 +40,7 @@ func (t *Table) evict() {
 			t.pool = collect(t, &t.exact, seg%segments, family16, t.pool)
 		}
 	}
-	for w := range t.o.Windows {
+	for _, w := range t.wide {
 		t.lift(&t.o.Windows[w])
 	}
 	slices.SortFunc(t.pool, func(a, b candidate) int {
@@ -90,9 +90,6 @@ func collect[K key](t *Table, s *store[K], seg int, kind family, pool []candidat
 
 // lift raises the singletons of networks that a window may soon fire for.
 func (t *Table) lift(w *Window) {
-	if !w.wide() {
-		return
-	}
 	p := t.pool
 	for i := range p {
 		p[i].net = 0

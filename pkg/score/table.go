@@ -30,7 +30,9 @@ type Table struct {
 	swept   uint32
 	broom   int // next segment to sweep, over all stores
 
-	sketches []sketch // by window; only those of networks are used
+	wide     []int    // the windows of networks
+	sketches []sketch // by window; only theirs are used
+	touched  uint16   // keeps sketch.touch from being optimised away
 	eval     eval
 	walk     walk
 	pool     []candidate
@@ -61,6 +63,9 @@ func NewTable(o Options, g *Good) *Table {
 		w.Limit = min(max(w.Limit, 1), 1<<20)
 		w.Width4 = min(max(w.Width4, 0), 32)
 		w.Width6 = min(max(w.Width6, 0), 64)
+		if w.wide() {
+			t.wide = append(t.wide, i)
+		}
 		if w.Width4 != 0 {
 			t.v4.netBits = min(t.v4.netBits, w.Width4)
 		}
@@ -144,10 +149,8 @@ func (t *Table) advance(now uint32) {
 		return
 	}
 	t.mark = now
-	for k := range t.sketches {
-		if w := &t.o.Windows[k]; w.wide() {
-			t.sketches[k].turn(int64(now), w.Span+t.o.Late)
-		}
+	for _, w := range t.wide {
+		t.sketches[w].turn(int64(now), t.o.Windows[w].Span+t.o.Late)
 	}
 }
 
@@ -179,6 +182,11 @@ func (t *Table) Add(o Offence) []Fired {
 func add[K key](t *Table, s *store[K], k K, r rec, client netip.Addr) {
 	t.one[0] = r
 	recs := t.one[:]
+	for _, w := range t.wide {
+		if bits := k.width(&t.o.Windows[w]); bits != 0 {
+			t.touched += t.sketches[w].touch(mix(k.net(bits)))
+		}
+	}
 	if held := s.get(k); held != nil {
 		if recs = t.put(&held.rec, r); recs == nil {
 			return

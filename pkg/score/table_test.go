@@ -114,9 +114,6 @@ func (s *scenario) offence(now int64, ids []ClassID) Offence {
 // points the Table is swept, or replaced by one restored from its state.
 func TestTwin(t *testing.T) {
 	rounds, firings, wides, good, heldBack := 400, 0, 0, 0, 0
-	if testing.Short() {
-		rounds = 60
-	}
 	for seed := range rounds {
 		r := rand.New(rand.NewPCG(uint64(seed), 7))
 		s := newScenario(r, true)
