@@ -29,9 +29,9 @@ type generator struct {
 	stop  bool
 	bad   bool // what is queued now belongs to an attack
 
-	smtpd, submission, postscreen pidPool
-	daemon                        int // the pid of those that run as one process
-	mail, users                   []client
+	smtpd, submission pidPool
+	daemon            int // the pid of those that run as one process
+	mail, users       []client
 
 	stamp  []byte // of the current second, with the host
 	second int64
