@@ -95,11 +95,7 @@ func (b *Book) surface(now int64, x *Ban) {
 		}
 		b.absorb(x, y, now)
 	}
-	// A member may have been in it before, while it was not hidden.
-	slices.SortStableFunc(x.Members, func(m, n Member) int {
-		return cmp.Or(m.Key.Compare(n.Key), cmp.Compare(n.Since, m.Since))
-	})
-	x.Members = slices.CompactFunc(x.Members, func(m, n Member) bool { return m.Key == n.Key })
+	x.tidy()
 	b.put(x)
 }
 
@@ -214,8 +210,33 @@ func (b *Book) carvePin(now int64, x *Ban, holes []netip.Prefix) {
 				y.Level = max(y.Level, m.Level)
 			}
 		}
+		if z := b.pinned(p); z != nil {
+			b.merge(z, y, x.Until)
+			continue
+		}
 		b.pin(now, y, x.Until)
 	}
+}
+
+// merge makes one of two manual bans of the same prefix, parts of others that
+// were carved: the one that lasts longer.
+func (b *Book) merge(x, y *Ban, until int64) {
+	x.Members = append(x.Members, y.Members...)
+	x.tidy()
+	x.Level, x.LastKnock, x.Earlier = max(x.Level, y.Level), max(x.LastKnock, y.LastKnock), x.Earlier+y.Earlier
+	if until > x.Until {
+		x.Because = y.Because
+		b.until(x, until, until-b.clock)
+	}
+}
+
+// tidy sorts the members. One that is there twice, since it was in a ban and in
+// one that was hidden beneath, is the later one.
+func (b *Ban) tidy() {
+	slices.SortStableFunc(b.Members, func(m, n Member) int {
+		return cmp.Or(m.Key.Compare(n.Key), cmp.Compare(n.Since, m.Since))
+	})
+	b.Members = slices.CompactFunc(b.Members, func(m, n Member) bool { return m.Key == n.Key })
 }
 
 // carve covers anew, around what is to be spared now, the buckets of the bans

@@ -69,6 +69,7 @@ func (b *Book) State() State {
 func (b *Ban) copy() Ban {
 	c := *b
 	c.Members = slices.Clone(b.Members)
+	c.dead, c.hidden = false, false
 	return c
 }
 
@@ -112,7 +113,7 @@ func (b *Book) Restore(s State) error {
 		b.touched[t.Prefix] = t.Entry
 	}
 	b.ended = slices.Clone(s.Ended)
-	b.freed = false
+	b.freed = true
 	b.obey()
 	return nil
 }

@@ -36,8 +36,8 @@ type tban struct {
 }
 
 type tmember struct {
-	level int
-	last  int64
+	level       int
+	last, since int64
 }
 
 type tparole struct {
@@ -88,7 +88,9 @@ func (w *twin) pinsRule(now int64) {
 		for _, y := range slices.Clone(w.bans) {
 			if y != x && !y.pinned && in(y.p, x.p) {
 				for k, m := range y.members {
-					x.members[k] = m
+					if old, ok := x.members[k]; !ok || m.since >= old.since {
+						x.members[k] = m
+					}
 				}
 				x.level, x.knock = max(x.level, y.level), max(x.knock, y.knock)
 				w.end(y, now, Absorbed, x.p)
@@ -193,7 +195,7 @@ func (w *twin) fresh(now int64, key netip.Prefix, last int64) tclaim {
 		}
 	}
 	maps.DeleteFunc(w.spared, func(p netip.Prefix, _ int64) bool { return p.Overlaps(key) })
-	return tclaim{key: key, m: tmember{level, last}, until: now + w.term(level)}
+	return tclaim{key: key, m: tmember{level, last, now}, until: now + w.term(level)}
 }
 
 func (w *twin) offend(now int64, keys []netip.Prefix, last int64) {
@@ -524,7 +526,18 @@ func (w *twin) cutPin(now int64, x *tban, holes []netip.Prefix) {
 				y.members[k], y.level = m, max(y.level, m.level)
 			}
 		}
-		w.bans = append(w.bans, y)
+		i := slices.IndexFunc(w.bans, func(z *tban) bool { return z.pinned && z.p == p })
+		if i < 0 {
+			w.bans = append(w.bans, y)
+			continue
+		}
+		z := w.bans[i]
+		z.until, z.level, z.knock = max(z.until, y.until), max(z.level, y.level), max(z.knock, y.knock)
+		for k, m := range y.members {
+			if old, ok := z.members[k]; !ok || m.since > old.since {
+				z.members[k] = m
+			}
+		}
 	}
 }
 
