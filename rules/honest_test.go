@@ -261,7 +261,12 @@ func TestHonestClients(t *testing.T) {
 					"warning: @@: SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice")
 			}
 		},
-		"a phone tries an old password at two services every quarter of an hour": func(s *story) {
+		"a phone tries an old password every quarter of an hour to send": func(s *story) {
+			for at := 0; at < 24*hour; at += 15 * minute {
+				s.log(at, "postfix/submission/smtpd[5]", "warning: unknown[192.0.2.1]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice")
+			}
+		},
+		"a phone tries an old password every quarter of an hour to read": func(s *story) {
 			for at := 0; at < 24*hour; at += 15 * minute {
 				s.log(at, "dovecot", "imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<alice>, method=PLAIN, rip=192.0.2.1, lip=203.0.113.25, TLS, session=<x>")
 			}

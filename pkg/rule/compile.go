@@ -20,9 +20,9 @@ const maxSessionRules = 256
 func Compile(specs []Spec, windows []string) (*Set, error) {
 	c := &compiler{windows: windows, preds: map[predKey]int{}, names: map[string]Pos{}}
 	c.set.windows = slices.Clone(windows)
-	for i := range specs {
-		if !specs[i].Disabled {
-			c.rule(&specs[i])
+	for _, s := range specs {
+		if !s.Disabled {
+			c.rule(&s)
 		}
 	}
 	if len(c.errs) > 0 {

@@ -98,6 +98,12 @@ func TestWindowsOfARule(t *testing.T) {
 	if len(set.Idle()) != 1 || set.Idle()[0] != "idle" {
 		t.Errorf("idle: %v", set.Idle())
 	}
+	if u := set.Unused(); len(u) != 0 {
+		t.Errorf("unused: %v", u)
+	}
+	if u := compile(t, shipped).Unused(); len(u) != 1 || u[0] != "burst" {
+		t.Errorf("unused: %v", u)
+	}
 }
 
 func TestTooManySessionRules(t *testing.T) {

@@ -54,6 +54,18 @@ func (s *Set) Rules() []*Rule { return s.rules }
 // configured.
 func (s *Set) Idle() []string { return s.idle }
 
+// Unused names the windows that no rule in force names: nothing ever counts
+// there.
+func (s *Set) Unused() []string {
+	var out []string
+	for i, w := range s.windows {
+		if !slices.ContainsFunc(s.rules, func(r *Rule) bool { return slices.Contains(r.Windows, i) }) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // HasCustom says whether any rule has a pattern of its own.
 func (s *Set) HasCustom() bool { return s.custom != nil }
 
