@@ -15,7 +15,7 @@ import (
 
 // options makes a log of a mix, not longer than the tests have patience for.
 func options(mix string, seed uint64) Options {
-	return Options{Mix: mix, Seed: seed, Lines: 25000}
+	return Options{Mix: mix, Seed: seed, Lines: 8000}
 }
 
 func generate(t *testing.T, o Options) (string, Truth) {
@@ -54,15 +54,16 @@ func TestSameSeedSameBytes(t *testing.T) {
 // A pattern knows the lines of one kind by their text alone.
 type pattern struct {
 	kind string
+	word string         // in every such line: to be quick
 	re   *regexp.Regexp // the first group is the client
 }
 
 func patterns() []pattern {
 	reject := func(kind, text string) pattern {
-		return pattern{kind, regexp.MustCompile(`smtpd\[\d+\]: NOQUEUE: reject: RCPT from \S+\[([^\]]+)\]: ` + text)}
+		return pattern{kind, "NOQUEUE: reject: RCPT", regexp.MustCompile(`smtpd\[\d+\]: NOQUEUE: reject: RCPT from \S+\[([^\]]+)\]: ` + text)}
 	}
-	line := func(kind, text string) pattern {
-		return pattern{kind, regexp.MustCompile(strings.ReplaceAll(text, "NAMADDR", `\S+\[([0-9a-f.:]+)\]`))}
+	line := func(kind, word, text string) pattern {
+		return pattern{kind, word, regexp.MustCompile(strings.ReplaceAll(text, "NAMADDR", `\S+\[([0-9a-f.:]+)\]`))}
 	}
 	return []pattern{
 		reject("user_unknown_450", `450 (?:4\.1\.1 )?<.*User unknown in local`),
@@ -73,22 +74,22 @@ func patterns() []pattern {
 		reject("dnsbl", `554 5\.7\.1 Service unavailable; Client host \[`),
 		reject("sender_domain", `450 4\.1\.8 <`),
 		reject("client_host", `450 4\.7\.25 Client host rejected: cannot find your hostname, \[`),
-		line("sasl", `postfix/smtpd\[\d+\]: warning: NAMADDR: SASL LOGIN authentication failed`),
-		line("lost_auth", `lost connection after AUTH from NAMADDR$`),
-		line("pipelining", `improper command pipelining after EHLO from NAMADDR: `),
-		line("too_many", `too many errors after RCPT from NAMADDR$`),
-		line("pregreet", `postscreen\[\d+\]: PREGREET \d+ after [\d.]+ from \[(.*)\]:\d+: `),
-		line("hangup", `postscreen\[\d+\]: HANGUP after [\d.]+ from \[(.*)\]:\d+ in tests`),
-		line("postscreen_reject", `postscreen\[\d+\]: NOQUEUE: reject: RCPT from \[([^\]]*)\]:\d+: 550`),
-		line("old_password", `submission/smtpd\[\d+\]: warning: NAMADDR: SASL PLAIN authentication failed: `),
-		line("old_password", `imap-login: Disconnected: .*\(auth failed, 1 attempts.* rip=([^,]*),`),
-		line("hiccup", `lost connection after STARTTLS from NAMADDR$`),
-		line("hiccup", `imap-login: Disconnected: .*\(no auth attempts.* rip=([^,]*),`),
-		line("probe", `lost connection after CONNECT from NAMADDR$`),
-		line("probe", `disconnect from NAMADDR ehlo=1 quit=1 commands=2$`),
-		line(accepted, `: client=NAMADDR$`),
-		line(submitted, `: client=NAMADDR, sasl_method=PLAIN, sasl_username=`),
-		line(login, `imap-login: Login: .* rip=([^,]*),`),
+		line("sasl", "SASL LOGIN", `postfix/smtpd\[\d+\]: warning: NAMADDR: SASL LOGIN authentication failed`),
+		line("lost_auth", "after AUTH", `lost connection after AUTH from NAMADDR$`),
+		line("pipelining", "improper", `improper command pipelining after EHLO from NAMADDR: `),
+		line("too_many", "too many", `too many errors after RCPT from NAMADDR$`),
+		line("pregreet", "PREGREET", `postscreen\[\d+\]: PREGREET \d+ after [\d.]+ from \[(.*)\]:\d+: `),
+		line("hangup", "HANGUP", `postscreen\[\d+\]: HANGUP after [\d.]+ from \[(.*)\]:\d+ in tests`),
+		line("postscreen_reject", "postscreen", `postscreen\[\d+\]: NOQUEUE: reject: RCPT from \[([^\]]*)\]:\d+: 550`),
+		line("old_password", "SASL PLAIN", `submission/smtpd\[\d+\]: warning: NAMADDR: SASL PLAIN authentication failed: `),
+		line("old_password", "auth failed", `imap-login: Disconnected: .*\(auth failed, 1 attempts.* rip=([^,]*),`),
+		line("hiccup", "after STARTTLS", `lost connection after STARTTLS from NAMADDR$`),
+		line("hiccup", "no auth", `imap-login: Disconnected: .*\(no auth attempts.* rip=([^,]*),`),
+		line("probe", "after CONNECT", `lost connection after CONNECT from NAMADDR$`),
+		line("probe", "ehlo=1 quit=1", `disconnect from NAMADDR ehlo=1 quit=1 commands=2$`),
+		line(accepted, "client=", `: client=NAMADDR$`),
+		line(submitted, "client=", `: client=NAMADDR, sasl_method=PLAIN, sasl_username=`),
+		line(login, "Login:", `imap-login: Login: .* rip=([^,]*),`),
 	}
 }
 
@@ -96,11 +97,18 @@ func patterns() []pattern {
 func TestTruth(t *testing.T) {
 	known := patterns()
 	eachMix(t, func(t *testing.T, mix string) {
-		log, truth := generate(t, options(mix, 5))
+		o := options(mix, 5)
+		if len(mix) > 1 {
+			o.Lines = 0 // all: the attack may come late
+		}
+		log, truth := generate(t, o)
 		kinds, attackers, honest := map[string]int{}, map[string]int{}, map[string]int{}
 		for line := range strings.Lines(log) {
 			line = strings.TrimSuffix(line, "\n")
 			for _, p := range known {
+				if !strings.Contains(line, p.word) {
+					continue
+				}
 				m := p.re.FindStringSubmatch(line)
 				if m == nil {
 					continue

@@ -143,7 +143,7 @@ func TestTruncated(t *testing.T) {
 			for i := range 41 {
 				cut := min(magicLen+i*(len(c.file)-magicLen)/40, len(c.file)-1)
 				path := write(t, "log", c.file[:cut])
-				got, stats, err := read(t, ArchiveOptions{Time: unixTime}, path, next)
+				got, stats, err := read(t, ArchiveOptions{Time: unixTime, MaxLine: 1000, Block: 16000}, path, next)
 				if !errors.Is(err, ErrTruncated) || errors.Is(err, ErrCorrupt) {
 					t.Fatalf("cut at %d of %d: error %v", cut, len(c.file), err)
 				}
