@@ -14,6 +14,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -127,18 +128,43 @@ func (b *Backend) exchange(f func(*socket) error) error {
 	return err
 }
 
-// query runs f on a connection of the library.
+// query runs f on a connection of the library, one for each time: after an
+// error answers may be left in it.
 func (b *Backend) query(f func(c *nftables.Conn) error) error {
-	buffers := func(c *netlink.Conn) error {
+	prepare := func(c *netlink.Conn) error {
 		b.ports.add(c.PID())
-		return errors.Join(c.SetReadBuffer(bufferSize), c.SetWriteBuffer(bufferSize))
+		return errors.Join(c.SetReadBuffer(bufferSize), c.SetWriteBuffer(bufferSize),
+			c.SetDeadline(time.Now().Add(answerTime*time.Second)))
 	}
-	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(buffers))
+	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(prepare))
 	if err != nil {
 		return err
 	}
 	return errors.Join(f(c), c.CloseLasting())
 }
+
+// steady reads with f, again and again until nobody changes the ruleset
+// meanwhile (the library does not tell when a dump was interrupted). It returns
+// the generation that was read.
+func (b *Backend) steady(f func(c *nftables.Conn) error) (uint32, error) {
+	for range dumpTries {
+		before, err := b.generation()
+		if err != nil {
+			return 0, err
+		}
+		if err := b.query(f); err != nil {
+			return 0, err
+		}
+		now, err := b.generation()
+		if err != nil || now == before {
+			return now, err
+		}
+	}
+	return 0, errBusyRuleset
+}
+
+// errBusyRuleset is rare: reading takes some milliseconds.
+var errBusyRuleset = errors.New("somebody keeps changing the ruleset while it is read")
 
 // structure runs f and then commits, in one transaction, what f has put into
 // the connection.

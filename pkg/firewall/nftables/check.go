@@ -49,9 +49,10 @@ func (b *Backend) title() string { return "table inet " + b.layout.table.Name }
 
 // compare names what is not as we made it.
 func (b *Backend) compare() (missing []string, err error) {
-	v := survey{sets: make(map[string]*nftables.Set), chains: make(map[string]*nftables.Chain), slots: make(map[slot]bool), ours: true}
-	err = b.query(func(c *nftables.Conn) error {
-		if err := b.look(c, &v); err != nil || v.table == nil {
+	var v survey
+	_, err = b.steady(func(c *nftables.Conn) error {
+		missing = nil
+		if v, err = b.look(c); err != nil || v.table == nil {
 			missing = append(missing, b.title())
 			return err
 		}

@@ -3,6 +3,7 @@
 package nftables
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/nftables"
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/firewall"
 	"golang.org/x/sys/unix"
@@ -30,13 +30,8 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, err := b.generation()
+	v, before, err := b.survey()
 	if err != nil {
-		return nil, explain("read", err)
-	}
-	var v survey
-	v.sets, v.chains, v.slots = make(map[string]*nftables.Set), make(map[string]*nftables.Chain), make(map[slot]bool)
-	if err := b.query(func(c *nftables.Conn) error { return b.look(c, &v) }); err != nil {
 		return nil, explain("read", err)
 	}
 	all, err := b.active(v.slots)
@@ -74,23 +69,34 @@ func (b *Backend) active(slots map[slot]bool) ([]firewall.Active, error) {
 		}
 	}
 	firewall.Sort(all)
-	// The kernel may show an element twice while it makes its table larger.
-	return slices.CompactFunc(all, func(x, y firewall.Active) bool { return firewall.KeyOf(x.Entry) == firewall.KeyOf(y.Entry) }), nil
+	return all, nil
 }
 
-// dump reads one set, again and again until nobody disturbs.
-func (b *Backend) dump(set string) (all []held, err error) {
+// dump reads one set, again and again until nobody disturbs. While the kernel
+// makes the table of a growing set larger, a dump in several parts may show
+// elements twice, or leave some out, and does not say so: so it is read until
+// two readings have as many.
+func (b *Backend) dump(set string) ([]held, error) {
+	last := -1
 	for range dumpTries {
+		var all []held
+		var parts int
 		var whole bool
-		err = b.exchange(func(s *socket) error {
-			all, whole, err = s.dump(&b.batch, b.layout.table.Name, set)
+		err := b.exchange(func(s *socket) (err error) {
+			all, parts, whole, err = s.dump(&b.batch, b.layout.table.Name, set)
 			return err
 		})
-		if err != nil || whole {
-			return all, err
+		if err != nil {
+			return nil, err
 		}
+		slices.SortFunc(all, func(x, y held) int { return bytes.Compare(x.key[:], y.key[:]) })
+		all = slices.CompactFunc(all, func(x, y held) bool { return x.key == y.key && x.end == y.end })
+		if whole && (parts <= 2 || len(all) == last) { // the end is a part of its own
+			return all, nil
+		}
+		last = len(all)
 	}
-	return nil, errors.New("somebody keeps changing the ruleset while it is read")
+	return nil, errBusyRuleset
 }
 
 // Counters asks the kernel for each entry by its key.
@@ -195,18 +201,18 @@ func (s *socket) lookup(t *batch, table string, entries []ban.Entry) ([]firewall
 	return counters, err
 }
 
-// dump reads a whole set; not whole: somebody changed the ruleset meanwhile.
-func (s *socket) dump(t *batch, table, set string) (all []held, whole bool, err error) {
+// dump reads a set, in parts; not whole: somebody changed the ruleset meanwhile.
+func (s *socket) dump(t *batch, table, set string) (all []held, parts int, whole bool, err error) {
 	t.b, t.count = t.b[:0], 0
 	t.elements(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, table, set, 0, nil)
 	seq := s.seq
 	t.number(seq)
 	s.seq++
 	if err := s.write(t.b); err != nil {
-		return nil, false, err
+		return nil, 0, false, err
 	}
 	whole = true
-	for {
+	for parts = 1; ; parts++ {
 		done, err := s.read(func(m message) (bool, error) {
 			if m.seq() != seq {
 				return false, nil
@@ -224,7 +230,7 @@ func (s *socket) dump(t *batch, table, set string) (all []held, whole bool, err 
 			return false, nil
 		})
 		if err != nil || done {
-			return all, whole, err
+			return all, parts, whole, err
 		}
 	}
 }

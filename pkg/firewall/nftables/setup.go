@@ -23,9 +23,12 @@ func (b *Backend) Setup(ctx context.Context, allow []netip.Prefix) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found, err := b.survey()
+	found, gen, err := b.survey()
 	if err != nil {
 		return explain("look at the table", err)
+	}
+	if found.table == nil {
+		b.shape, b.contents = gen, gen // there is nothing that could be wrong
 	}
 	if found.ours {
 		err = b.build(found, allow)
@@ -45,27 +48,27 @@ type survey struct {
 	ours   bool          // nothing of it stands in our way
 }
 
-func (b *Backend) survey() (survey, error) {
-	v := survey{sets: make(map[string]*nftables.Set), chains: make(map[string]*nftables.Chain), slots: make(map[slot]bool), ours: true}
-	gen, err := b.generation()
-	if err != nil {
-		return v, err
-	}
-	err = b.query(func(c *nftables.Conn) error { return b.look(c, &v) })
-	if err == nil && v.table == nil {
-		b.shape, b.contents = gen, gen // there is nothing that could be wrong
-	}
-	return v, err
+// survey looks at what there is, in the generation it returns.
+func (b *Backend) survey() (v survey, gen uint32, err error) {
+	gen, err = b.steady(func(c *nftables.Conn) error {
+		v, err = b.look(c)
+		return err
+	})
+	return v, gen, err
 }
 
-// look fills in a survey.
-func (b *Backend) look(c *nftables.Conn, v *survey) (err error) {
+func (b *Backend) look(c *nftables.Conn) (survey, error) {
+	v := survey{sets: make(map[string]*nftables.Set), chains: make(map[string]*nftables.Chain), slots: make(map[slot]bool), ours: true}
+	var err error
 	if v.table, err = b.findTable(c); err != nil || v.table == nil {
-		return err
+		return v, err
 	}
 	sets, err := c.GetSets(b.layout.table)
 	if err != nil {
-		return err
+		// The library knows not all types of sets; one of those is not ours.
+		if sets, err = c.GetSets(b.layout.table); err != nil {
+			v.ours = false
+		}
 	}
 	fixed := b.layout.fixedSets()
 	for _, have := range sets {
@@ -84,18 +87,19 @@ func (b *Backend) look(c *nftables.Conn, v *survey) (err error) {
 	}
 	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return err
+		return v, err
 	}
 	for _, chain := range all {
 		if chain.Table.Name != b.layout.table.Name {
 			continue
 		}
 		v.chains[chain.Name] = chain
-		if chain.Name != chainBase && (!slices.Contains(chains(), chain.Name) || chain.Hooknum != nil) || chain.Name == chainBase && !b.isBase(chain) {
+		known := slices.Contains(chains(), chain.Name) && chain.Hooknum == nil
+		if !known && (chain.Name != chainBase || !b.isBase(chain)) {
 			v.ours = false
 		}
 	}
-	return nil
+	return v, nil
 }
 
 // isBase says whether a chain is called where and when ours has to be.
@@ -138,12 +142,8 @@ func (b *Backend) build(v survey, allow []netip.Prefix) error {
 
 // remember reads the handles of the rules that were just made.
 func (b *Backend) remember(slots map[slot]bool) error {
-	gen, err := b.generation()
-	if err != nil {
-		return err
-	}
 	rules := make(map[string][]uint64)
-	err = b.query(func(c *nftables.Conn) error {
+	gen, err := b.steady(func(c *nftables.Conn) (err error) {
 		for _, chain := range append(chains(), chainBase) {
 			if rules[chain], err = b.handles(c, chain); err != nil {
 				return err
@@ -186,8 +186,12 @@ func (b *Backend) replace(v survey, allow []netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	if v, err = b.survey(); err != nil {
+	v, gen, err := b.survey()
+	if err != nil {
 		return err
+	}
+	if v.table == nil {
+		b.shape, b.contents = gen, gen
 	}
 	if err := b.build(v, allow); err != nil {
 		return err
