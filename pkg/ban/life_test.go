@@ -20,14 +20,15 @@ const (
 // A rig is a book with the default options.
 type rig struct {
 	*Book
-	t *testing.T
+	t      *testing.T
+	goodAt int64
 }
 
 func newRig(t *testing.T) *rig { return newRigOf(t, real) }
 
 func newRigOf(t *testing.T, o Options) *rig {
 	b := NewBook(maillog.SMTP, o, new(prefix.Set), score.NewGood(0), NewBreaker(-1, -1))
-	return &rig{b, t}
+	return &rig{b, t, t0 - 100*day}
 }
 
 func must(s string) netip.Prefix {
@@ -225,7 +226,7 @@ func TestParoleIsCheckedAgain(t *testing.T) {
 	r.Tick(t0 + hour)
 	r.holds()
 	r.allow.Insert(must("192.0.2.1"))
-	makeGood(r.good, "192.0.2.4")
+	r.makeGood("192.0.2.4")
 	x := r.Offence(t0+hour+1, must("192.0.2.2"))
 	if x == nil {
 		t.Fatal("not revived")
@@ -359,13 +360,16 @@ func TestTickInOneStep(t *testing.T) {
 	}
 }
 
-// makeGood gives an address the evidence of two good days.
-func makeGood(g *score.Good, addr string) {
+// makeGood gives an address the evidence of two good days. The memory of good
+// senders has a time of its own.
+func (r *rig) makeGood(addr string) {
 	a := must(addr).Addr()
-	g.Login(a, t0-9*day, 3, 1)
-	g.Login(a, t0-8*day, 3, 1)
-	if !g.Known(a) {
-		panic("not known good")
+	user := uint64(a.As16()[15]) + 1
+	for range 2 {
+		r.goodAt += day
+		r.good.Login(a, r.goodAt, 3, user)
 	}
-	g.Fresh()
+	if !r.good.Known(a) {
+		r.t.Fatalf("%s is not known good", a)
+	}
 }
