@@ -150,12 +150,15 @@ func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	if r.at >= e.next {
 		e.run(r.at)
 	}
+	before := r.at < e.since
+	if before {
+		out.Verdict = Learnt
+	}
 	if !ev.Client.IsValid() {
 		return out
 	}
 	out.Hits, out.Offences = r.hits, r.offences
-	if r.at < e.since {
-		out.Verdict = Learnt
+	if before {
 		e.remember(ev, r.at)
 		if out.Offences > 0 && !e.allow.Contains(ev.Client) {
 			e.good.Offended(ev.Client, r.at)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/engine"
+	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/rule"
 )
 
@@ -69,7 +70,9 @@ func (c *collector) add(out *engine.Outcome) bool {
 		return true
 	}
 	ev := out.Event
-	c.r.Events++
+	if ev.Kind != maillog.KindActive { // good evidence at most, of what smtpd told before
+		c.r.Events++
+	}
 	if c.first == 0 || out.At < c.first {
 		c.first = out.At
 	}
@@ -170,13 +173,29 @@ func spell(s *ban.Spell) Ban {
 	if s.Into.IsValid() {
 		b.Into = s.Into.String()
 	}
+	networks := map[networkCause]bool{}
 	for _, m := range s.Members {
 		b.Members = append(b.Members, show(m.Key))
+		if c := m.Cause; c.Network.IsValid() {
+			// All that took part have the same events for a reason.
+			k := networkCause{c.Network, c.Window, c.First, c.Last}
+			if networks[k] {
+				continue
+			}
+			networks[k] = true
+		}
 		for _, r := range m.Cause.Rules {
 			b.Rules[r.Rule] += r.Count
 		}
 	}
 	return b
+}
+
+// A networkCause is one firing of a window that counts networks.
+type networkCause struct {
+	network     netip.Prefix
+	window      string
+	first, last int64
 }
 
 // member says whether an address is one of the offenders of a ban.

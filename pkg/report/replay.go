@@ -80,26 +80,31 @@ type player struct {
 	samples []Sample
 }
 
-// batches is how many blocks are under way at once.
-const batches = 5
+const (
+	// batches is how many blocks are under way at once.
+	batches = 6
+	// blockSize is small enough for a block and its events to stay in the
+	// cache between the parser and the engine.
+	blockSize = 256 << 10
+)
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin}
+	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
-		b := new(batch)
+		b := &batch{size: 1}
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, func(block *source.Block) error {
-			b.parse(block, p.custom)
-			return p.feed(b)
+			p.begin(block)
+			return b.parse(block, p.custom, p.feed)
 		})
 		return stats, past(err)
 	}
 
 	free := make(chan *batch, batches)
 	for range batches {
-		free <- &batch{ready: make(chan struct{}, 1)}
+		free <- &batch{ready: make(chan struct{}, 1), size: blockSize / 64}
 	}
 	todo, order := make(chan *batch, batches), make(chan *batch, batches)
 	var g errgroup.Group
@@ -120,7 +125,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for range min(workers, batches) {
 		g.Go(func() error {
 			for b := range todo {
-				b.parse(b.block, p.custom)
+				_ = b.parse(b.block, p.custom, nil) // only feed fails
 				b.ready <- struct{}{}
 			}
 			return nil
@@ -130,6 +135,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for b := range order {
 		<-b.ready
 		if failed == nil {
+			p.begin(b.block)
 			if failed = p.feed(b); failed != nil {
 				cancel(failed)
 			}
@@ -148,10 +154,9 @@ func past(err error) error {
 	return err
 }
 
-// feed hands a parsed block to the engine.
+// feed hands the events of a batch to the engine.
 func (p *player) feed(b *batch) error {
-	p.begin(b.block)
-	p.lines += uint64(b.block.Lines)
+	p.lines += b.lines
 	p.unknown += b.unknown
 	for _, s := range b.samples {
 		if len(p.samples) < maxSamples {
@@ -190,28 +195,39 @@ func (p *player) begin(b *source.Block) {
 	}
 }
 
-// A batch is a block and the events in it.
+// A batch is a block and events in it.
 type batch struct {
 	block   *source.Block
+	size    int // how many events are collected before they are fed
 	events  []maillog.Event
 	seqs    []uint64
+	lines   uint64
 	unknown uint64
 	samples []Sample
 	ready   chan struct{}
 }
 
-// parse finds the events of a block. custom keeps lines without a grammar for
-// rules with a pattern.
-func (b *batch) parse(block *source.Block, custom bool) {
+func (b *batch) reset() {
+	b.events, b.seqs, b.samples = b.events[:0], b.seqs[:0], b.samples[:0]
+	b.lines, b.unknown = 0, 0
+}
+
+// parse finds the events of a block. Where feed is given it gets them as soon
+// as there are so many as the batch takes, else all are collected. custom
+// keeps lines without a grammar for rules with a pattern.
+func (b *batch) parse(block *source.Block, custom bool, feed func(*batch) error) error {
 	b.block = block
-	b.events, b.seqs, b.unknown, b.samples = b.events[:0], b.seqs[:0], 0, b.samples[:0]
+	b.reset()
+	if b.events == nil {
+		b.events = make([]maillog.Event, 0, b.size)
+		b.seqs = make([]uint64, 0, b.size)
+	}
 	for n, line := range block.All() {
-		i := len(b.events)
-		if i == cap(b.events) {
-			b.events = append(b.events, maillog.Event{})
+		b.lines++
+		if len(b.events) == cap(b.events) {
+			b.events = append(b.events, maillog.Event{})[:len(b.events)]
 		}
-		b.events = b.events[:i+1]
-		ev := &b.events[i]
+		ev := &b.events[:len(b.events)+1][len(b.events)]
 		keep := maillog.Parse(line, ev)
 		switch ev.Kind {
 		case maillog.KindUnknown:
@@ -223,11 +239,21 @@ func (b *batch) parse(block *source.Block, custom bool) {
 			keep = custom && maillog.Split(line, ev)
 		}
 		if !keep {
-			b.events = b.events[:i]
 			continue
 		}
+		b.events = b.events[:len(b.events)+1]
 		b.seqs = append(b.seqs, n)
+		if feed != nil && len(b.events) >= b.size {
+			if err := feed(b); err != nil {
+				return err
+			}
+			b.reset()
+		}
 	}
+	if feed != nil {
+		return feed(b)
+	}
+	return nil
 }
 
 // notes says what an operator should know about the input.

@@ -74,13 +74,13 @@ func (t *text) attack() {
 	for _, n := range r.Networks {
 		clients += n.Clients
 	}
-	t.printf("  %s from %s of %s. The busiest time was from %s to %s UTC: %s, up to\n  %s a minute (%s).\n",
+	t.wrap("  ", fmt.Sprintf("%s from %s of %s. The busiest time was from %s to %s UTC: %s, up to %s a minute (%s).",
 		count(r.Offences, "offence"), count(clients, "client"), count(len(r.Networks), "network"),
 		a.From.Format(clockFormat), a.Until.Format(clockFormat), count(a.Offences, "offence"),
-		number(a.Peak), a.PeakAt.Format("15:04"))
+		number(a.Peak), a.PeakAt.Format("15:04")))
 	if len(r.Rules) > 0 {
 		x := r.Rules[0]
-		t.printf("  What they did most (%s): %s. %s\n", percent(x.Offences, r.Offences), x.Name, firstSentence(x.About))
+		t.wrap("  ", fmt.Sprintf("What they did most (%s): %s. %s", percent(x.Offences, r.Offences), x.Name, firstSentence(x.About)))
 	}
 	tw := t.table()
 	fmt.Fprintf(tw, "  NETWORK\tCLIENTS\tOFFENCES\tSHARE\n")
@@ -141,7 +141,7 @@ func (t *text) bans() {
 		case b.Ended == "running":
 			end = "still running"
 		}
-		t.printf("  %s  door %s, %s to %s UTC (%s, %s), %s, %s prevented\n", b.Prefix, b.Door,
+		t.printf("  %s  door %s, %s to %s UTC\n      %s, %s; %s, %s prevented\n", b.Prefix, b.Door,
 			b.From.Format(clockFormat), b.Until.Format(clockFormat), b.Until.Sub(b.From).Round(time.Second), end,
 			count(len(b.Members), "member"), count(b.Prevented, "line"))
 		t.wrap("      ", b.Why)

@@ -1,0 +1,316 @@
+package report_test
+
+import (
+	"bytes"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postmoat/postmoat/pkg/loggen"
+	"github.com/postmoat/postmoat/pkg/report"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func replay(t testing.TB, o report.Options, allow ...string) *report.Report {
+	t.Helper()
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	e, rules := shipped(t, allow...)
+	r, err := report.Replay(t.Context(), e, rules, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestGolden replays testdata/replay/NAME/mail.log and compares the report
+// with want.json and want.txt beside it, which were checked by hand.
+func TestGolden(t *testing.T) {
+	logs, err := filepath.Glob("../../testdata/replay/*/mail.log")
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("no golden logs: %v", err)
+	}
+	for _, log := range logs {
+		t.Run(filepath.Base(filepath.Dir(log)), func(t *testing.T) {
+			r := replay(t, report.Options{Paths: []string{log}, Now: time.Date(2026, 7, 15, 0, 0, 0, 0, time.UTC), Top: 10})
+			var js, text bytes.Buffer
+			if err := r.JSON(&js); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Text(&text, 10); err != nil {
+				t.Fatal(err)
+			}
+			for name, got := range map[string][]byte{"want.json": js.Bytes(), "want.txt": text.Bytes()} {
+				path := filepath.Join(filepath.Dir(log), name)
+				if *update {
+					if err := os.WriteFile(path, got, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(string(want), string(got)); d != "" {
+					t.Errorf("%s (-want +got):\n%s", name, d)
+				}
+			}
+		})
+	}
+}
+
+// host says whether a ban is of one client.
+func host(t *testing.T, b report.Ban) bool {
+	t.Helper()
+	p, err := netip.ParsePrefix(b.Prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Addr().Is4() && p.Bits() == 32 || p.Addr().Is6() && p.Bits() >= 64
+}
+
+// banned says whether an address was ever inside a ban.
+func banned(t *testing.T, r *report.Report, addr string) bool {
+	t.Helper()
+	a := netip.MustParseAddr(addr)
+	for _, b := range r.Bans {
+		if netip.MustParsePrefix(b.Prefix).Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestAttack: the attack of 2004, today: more than 97 % of the offences are
+// prevented with at most 20 entries, and no honest client is inside one.
+func TestAttack(t *testing.T) {
+	path, truth := logOf(t, loggen.Options{Mix: "a", Lines: 400_000, Seed: 1})
+	r := replay(t, report.Options{Paths: []string{path}, Top: 10})
+	if r.Prevented.Share <= 0.97 {
+		t.Errorf("%.1f %% of the offences prevented", 100*r.Prevented.Share)
+	}
+	if r.Firewall.Peak > 20 || r.Firewall.Peak == 0 {
+		t.Errorf("%d entries in force at once", r.Firewall.Peak)
+	}
+	for a := range truth.Honest {
+		if truth.Attackers[a] == 0 && banned(t, r, a) {
+			t.Errorf("%s is honest and was inside a ban", a)
+		}
+	}
+	missed := 0
+	for a := range truth.Attackers {
+		if !banned(t, r, a) {
+			missed++
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d of %d attackers were never inside a ban", missed, len(truth.Attackers))
+	}
+}
+
+// Test2004 is the attack that started it all, as it is shipped.
+func Test2004(t *testing.T) {
+	r := replay(t, report.Options{Paths: []string{"../../testdata/replay/attack-2004.log.gz"}, Top: 10})
+	if r.First.Year() != 2004 {
+		t.Errorf("the log begins in %d: the year was not taken from the archive", r.First.Year())
+	}
+	if r.Prevented.Share <= 0.97 || r.Firewall.Peak > 20 {
+		t.Errorf("%.1f %% prevented with %d entries", 100*r.Prevented.Share, r.Firewall.Peak)
+	}
+	if r.Collateral.Clients != 0 {
+		t.Errorf("collateral: %+v", r.Collateral)
+	}
+	if banned(t, r, "198.19.200.25") {
+		t.Error("a good sender in the middle of an attacking network was inside a ban")
+	}
+	if r.NotUnderstood != 0 {
+		t.Errorf("%d lines not understood: %v", r.NotUnderstood, r.Samples)
+	}
+	if r.Attack == nil || r.Attack.From.Format("Jan 2") != "Jul 14" {
+		t.Errorf("attack: %+v", r.Attack)
+	}
+}
+
+// TestBotnet: hosts that have nothing to do with each other are never made
+// into a network.
+func TestBotnet(t *testing.T) {
+	path, _ := logOf(t, loggen.Options{Mix: "b", Lines: 300_000, Seed: 1})
+	r := replay(t, report.Options{Paths: []string{path}, Top: 10})
+	hosts := 0
+	for _, b := range r.Bans {
+		if host(t, b) {
+			hosts++
+		} else if len(b.Members) < 3 {
+			t.Errorf("%s is banned for %d offenders", b.Prefix, len(b.Members))
+		}
+	}
+	if hosts == 0 {
+		t.Error("not one bot was banned")
+	}
+}
+
+// TestHonest: mail as usual, and all the ways in which honest clients look
+// bad, ban nobody.
+func TestHonest(t *testing.T) {
+	for _, mix := range []string{"c", "backscatter", "provider", "phones", "monitor"} {
+		t.Run(mix, func(t *testing.T) {
+			o := loggen.Options{Mix: mix, Seed: 2}
+			if mix == "c" {
+				o.Lines = 300_000
+			}
+			path, _ := logOf(t, o)
+			r := replay(t, report.Options{Paths: []string{path}, Top: 10})
+			if r.Events == 0 || r.Good == 0 {
+				t.Fatalf("nothing was read: %d events, %d good", r.Events, r.Good)
+			}
+			for _, b := range r.Bans {
+				t.Errorf("banned: %s: %s", b.Prefix, b.Why)
+			}
+		})
+	}
+}
+
+// TestRange: a network of which every host stays below its own limit is found
+// all the same.
+func TestRange(t *testing.T) {
+	path, truth := logOf(t, loggen.Options{Mix: "range", Seed: 1})
+	r := replay(t, report.Options{Paths: []string{path}, Top: 10})
+	if len(truth.Attackers) != 200 {
+		t.Fatalf("%d attackers", len(truth.Attackers))
+	}
+	wide := false
+	for _, b := range r.Bans {
+		wide = wide || !host(t, b)
+	}
+	if !wide {
+		t.Errorf("the network was not found: %d bans", len(r.Bans))
+	}
+	if r.Prevented.Share < 0.9 {
+		t.Errorf("%.1f %% prevented", 100*r.Prevented.Share)
+	}
+}
+
+// TestSpared: neither the good sender nor the allowlisted partner inside the
+// attacking /24 is ever banned, the rest of it is.
+func TestSpared(t *testing.T) {
+	path, truth := logOf(t, loggen.Options{Mix: "goodin", Seed: 1})
+	var inside []string
+	for a := range truth.Honest {
+		if netip.MustParsePrefix("203.0.113.0/24").Contains(netip.MustParseAddr(a)) {
+			inside = append(inside, a)
+		}
+	}
+	if len(inside) != 2 {
+		t.Fatalf("%v: want the good sender and the partner", inside)
+	}
+	// Either could be the one that has to be listed: both ways must hold.
+	r := replay(t, report.Options{Paths: []string{path}, Top: 10}, inside...)
+	for _, a := range inside {
+		if banned(t, r, a) {
+			t.Errorf("%s is allowlisted and was inside a ban", a)
+		}
+	}
+	covered := 0
+	for a := range truth.Attackers {
+		if banned(t, r, a) {
+			covered++
+		}
+	}
+	if covered < len(truth.Attackers)*9/10 {
+		t.Errorf("%d of %d attackers were banned", covered, len(truth.Attackers))
+	}
+}
+
+// TestSameOutput: the same input gives the same bytes, whatever parses it.
+func TestSameOutput(t *testing.T) {
+	path, _ := logOf(t, loggen.Options{Mix: "a", Lines: 60_000, Seed: 4})
+	var first []byte
+	for _, procs := range []int{1, 2, 4, 2, 1} {
+		old := runtime.GOMAXPROCS(procs)
+		r := replay(t, report.Options{Paths: []string{path}, Top: 10})
+		runtime.GOMAXPROCS(old)
+		var b bytes.Buffer
+		if err := r.JSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Text(&b, 0); err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = b.Bytes()
+		} else if !bytes.Equal(first, b.Bytes()) {
+			t.Errorf("%d processors give another report", procs)
+		}
+	}
+}
+
+// TestRotated: rotated files in any order are the same log as the whole.
+func TestRotated(t *testing.T) {
+	path, truth := logOf(t, loggen.Options{Mix: "a", Lines: 40_000, Seed: 6})
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	dir := t.TempDir()
+	var parts []string
+	for i, cut := range []int{0, 9000, 21000, 33000} {
+		end := []int{9000, 21000, 33000, len(lines)}[i]
+		p := filepath.Join(dir, []string{"d.log", "b.log", "c.log", "a.log"}[i])
+		if err := os.WriteFile(p, bytes.Join(lines[cut:end], nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(p, truth.End, truth.End); err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, p)
+	}
+	want := replay(t, report.Options{Paths: []string{path}, Top: 10})
+	for _, order := range [][]int{{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}} {
+		var paths []string
+		for _, i := range order {
+			paths = append(paths, parts[i])
+		}
+		got := replay(t, report.Options{Paths: paths, Top: 10})
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("order %v (-whole +rotated):\n%s", order, d)
+		}
+	}
+	twice := replay(t, report.Options{Paths: []string{path, path}, Top: 10})
+	twice.Notes = want.Notes // says that lines were there twice
+	if d := cmp.Diff(want, twice); d != "" {
+		t.Errorf("the same file twice (-once +twice):\n%s", d)
+	}
+}
+
+// TestSince: what lies before --since is learnt from and not counted.
+func TestSince(t *testing.T) {
+	path, _ := logOf(t, loggen.Options{Mix: "goodin", Seed: 1})
+	all := replay(t, report.Options{Paths: []string{path}, Top: 10})
+	since := all.First.Add(47 * time.Hour)
+	late := replay(t, report.Options{Paths: []string{path}, Since: since, Top: 10})
+	if late.First.Before(since) || late.Events+late.Learnt != all.Events+all.Learnt {
+		t.Errorf("first event at %s; %d events and %d learnt, of %d", late.First, late.Events, late.Learnt, all.Events)
+	}
+	if len(late.Bans) == 0 {
+		t.Fatal("nobody was banned")
+	}
+	for _, b := range late.Bans {
+		if b.From.Before(since) {
+			t.Errorf("%s was banned at %s, before --since", b.Prefix, b.From)
+		}
+	}
+	until := since.Add(-time.Hour)
+	early := replay(t, report.Options{Paths: []string{path}, Until: until, Top: 10})
+	if early.Last.After(until) || early.Events == 0 {
+		t.Errorf("last event at %s with --until %s", early.Last, until)
+	}
+}
