@@ -43,14 +43,19 @@ func (s *sketch) turn(now, length int64) {
 	for size > minCells && s.adds < size/growth {
 		size /= 2
 	}
-	next := make([]uint16, size)
-	if gone < 2*length {
-		for i, c := range s.cells {
+	keep := gone < 2*length
+	for i, c := range s.cells {
+		s.cells[i] = 0
+		if keep { // j <= i: what is read is not yet written
 			j := i & (size - 1)
-			next[j] = min(next[j]>>8+c&0xff, 0xff) << 8
+			s.cells[j] = min(s.cells[j]>>8+c&0xff, 0xff) << 8
 		}
 	}
-	s.cells, s.adds, s.start, s.known = next, 0, now, nil
+	if size < len(s.cells) {
+		s.cells = append([]uint16(nil), s.cells[:size]...)
+	}
+	s.adds, s.start = 0, now
+	clear(s.known)
 }
 
 // add counts units of limit for a hashed network, and says whether it may
