@@ -10,11 +10,15 @@ import (
 // place of the address is accepted and leaves Client zero.
 func nameAddr(b []byte, ev *Event) (rest []byte, ok bool) {
 	i := 0
-	for i < len(b) && nameByte[b[i]] {
-		i++
-	}
-	if i == 0 || i >= len(b) || b[i] != '[' {
-		return b, false
+	if has(b, "unknown[") {
+		i = len("unknown")
+	} else {
+		for i < len(b) && nameByte[b[i]] {
+			i++
+		}
+		if i == 0 || i >= len(b) || b[i] != '[' {
+			return b, false
+		}
 	}
 	name := b[:i]
 	a, n := bracketed(b[i:])
@@ -90,12 +94,6 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 func scan4(b []byte) (v [4]byte, n int) {
 	i := 0
 	for k := range 4 {
-		if k > 0 {
-			if i >= len(b) || b[i] != '.' {
-				return v, 0
-			}
-			i++
-		}
 		if i >= len(b) {
 			return v, 0
 		}
@@ -104,19 +102,28 @@ func scan4(b []byte) (v [4]byte, n int) {
 			return v, 0
 		}
 		i++
-		if d != 0 { // a leading zero stands alone
-			for range 2 {
-				if i >= len(b) || b[i]-'0' > 9 {
-					break
-				}
-				d = d*10 + uint(b[i]-'0')
+		if d != 0 && i < len(b) { // a leading zero stands alone
+			if c := uint(b[i] - '0'); c <= 9 {
+				d = d*10 + c
 				i++
+				if i < len(b) {
+					if c = uint(b[i] - '0'); c <= 9 {
+						d = d*10 + c
+						i++
+					}
+				}
 			}
 		}
 		if d > 255 {
 			return v, 0
 		}
 		v[k] = byte(d)
+		if k < 3 {
+			if i >= len(b) || b[i] != '.' {
+				return v, 0
+			}
+			i++
+		}
 	}
 	return v, i
 }

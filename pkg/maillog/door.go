@@ -10,8 +10,11 @@ var smtpService = []byte("smtp")
 // "postfix/submission/smtpd", else "smtp" (the first four letters of
 // "smtpd").
 func tagService(tag []byte) []byte {
-	i := bytes.IndexByte(tag, '/')
-	j := bytes.LastIndexByte(tag, '/')
+	i := 0
+	for i < len(tag) && tag[i] != '/' {
+		i++
+	}
+	j := len(tag) - len("/smtpd")
 	if i < j {
 		return tag[i+1 : j]
 	}

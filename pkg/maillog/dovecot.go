@@ -59,7 +59,7 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 	if k <= KindUnknown {
 		return k
 	}
-	i := bytes.LastIndex(b, []byte(", rip="))
+	i := lastRip(b)
 	if i < len(reason) {
 		if !has(rest, "rip=") {
 			return KindUnknown
@@ -80,8 +80,8 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 		return KindUnknown
 	}
 	ev.Client = a
-	if user, ok := cut(b[len(reason):max(i, len(reason))], "user=<"); ok {
-		loginUser(user, ev)
+	if user, ok := cut(b[len(reason):max(i, len(reason))], "user=<"); ok && !loginUser(user, ev) {
+		return KindUnknown
 	}
 	switch k {
 	case DovecotLoginFail:
@@ -89,6 +89,19 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 	case DovecotLoginOK, DovecotNoAuth:
 	}
 	return k
+}
+
+// lastRip is the index of the last ", rip=", or -1.
+func lastRip(b []byte) int {
+	last := -1
+	for from := 0; ; {
+		i := bytes.Index(b[from:], []byte(", rip="))
+		if i < 0 {
+			return last
+		}
+		last = from + i
+		from = last + 1
+	}
 }
 
 // loginKind classifies the text in front of "user=<", which is Dovecot's own.
@@ -124,17 +137,22 @@ func loginKind(reason []byte) Kind {
 	return KindNone // ended for another reason: nothing to learn
 }
 
-// loginUser reads "U>, method=M" or "U>".
-func loginUser(b []byte, ev *Event) {
-	if i := bytes.LastIndex(b, []byte(">, method=")); i >= 0 {
-		if m := b[i+len(">, method="):]; mechanism(m) {
+// loginUser reads "U>, method=M" or "U>"; a line that was cut inside U has
+// neither.
+func loginUser(b []byte, ev *Event) bool {
+	if i := bytes.LastIndexByte(b, ','); i > 0 && b[i-1] == '>' && has(b[i:], ", method=") {
+		if m := b[i+len(", method="):]; mechanism(m) {
 			ev.SASLMethod = m
-			b = b[:i+1]
+			b = b[:i]
 		}
 	}
-	if ends(b, ">") && len(b) > 1 {
+	if !ends(b, ">") {
+		return false
+	}
+	if len(b) > 1 {
 		ev.SASLUser = b[:len(b)-1]
 	}
+	return true
 }
 
 // dovecotAuth reads "DRIVER(USER,ADDR[,<SESSION>]): WHY" of the auth process.

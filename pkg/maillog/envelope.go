@@ -102,13 +102,13 @@ func afterStamp(b []byte, ev *Event, container bool) bool {
 	if i == 0 || i == len(b) {
 		return false
 	}
-	if b[i-1] == ':' || has(b, "last message repeated ") || has(b, "--- last message repeated ") {
+	if b[i-1] == ':' || b[i-1] == 't' && has(b, "last message repeated ") || has(b, "--- last message repeated ") {
 		return tagged(b, ev)
 	}
 	ev.Host = b[:i]
 	b = b[i+1:]
-	if level := facilityLevel(b); level > 0 {
-		b = b[level:]
+	if !has(b, "postfix/") {
+		b = b[facilityLevel(b):]
 	}
 	return tagged(b, ev)
 }
@@ -132,7 +132,7 @@ func facilityLevel(b []byte) int {
 // place of the tag and becomes a Message without Tag.
 func tagged(b []byte, ev *Event) bool {
 	i := 0
-	for i < len(b) && b[i] != '[' && b[i] != ':' && b[i] != ' ' {
+	for i < len(b) && !tagEnd[b[i]] {
 		i++
 	}
 	if i == len(b) || i == 0 {
@@ -160,7 +160,7 @@ func tagged(b []byte, ev *Event) bool {
 	if len(b) > 0 && b[0] == ' ' {
 		b = b[1:]
 	}
-	if has(b, "[ID ") { // Solaris
+	if len(b) > 0 && b[0] == '[' && has(b, "[ID ") { // Solaris
 		if j := bytes.IndexByte(b[:min(len(b), 48)], ']'); j > 0 && len(b) > j+1 && b[j+1] == ' ' {
 			b = b[j+2:]
 		}
@@ -168,6 +168,9 @@ func tagged(b []byte, ev *Event) bool {
 	ev.Message = b
 	return true
 }
+
+// tagEnd holds the bytes that end a tag.
+var tagEnd = [256]bool{'[': true, ':': true, ' ': true}
 
 // isRepeat reports whether m is syslogd's "last message repeated".
 func isRepeat(m []byte) bool {

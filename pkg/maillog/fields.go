@@ -13,6 +13,9 @@ import "bytes"
 // for display, never for blame.
 func fields(b []byte, ev *Event) {
 	head, complete := backwards(b, ev)
+	if complete && ev.Stage == StageRcpt && bytes.IndexByte(head, '=') < 0 {
+		return // nearly all
+	}
 	if !complete && bytes.Contains(b, []byte("> sasl_")) {
 		head, complete = saslFields(b, ev)
 	}
@@ -51,7 +54,9 @@ func backwards(b []byte, ev *Event) (head []byte, complete bool) {
 		ev.Helo = b[i+1 : len(b)-1]
 		b = b[:i-len(" helo=")]
 	}
-	if i := bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
+	if ends(b, " proto=ESMTP") {
+		ev.Proto, b = b[len(b)-len("ESMTP"):], b[:len(b)-len(" proto=ESMTP")]
+	} else if i := bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
 		ev.Proto = b[i+1+len("proto="):]
 		b = b[:i]
 	}
@@ -74,11 +79,12 @@ func lastAngle(b []byte, address bool) int {
 		return -1
 	}
 	for i := len(b) - 2; i >= 0; i-- {
+		if !angleStop[b[i]] {
+			continue
+		}
 		switch b[i] {
 		case '<':
 			return i
-		case '>', ' ':
-			return -1
 		case '"':
 			if !address {
 				continue
@@ -88,9 +94,12 @@ func lastAngle(b []byte, address bool) int {
 			}
 			return openQuote(b[:i])
 		}
+		return -1
 	}
 	return -1
 }
+
+var angleStop = [256]bool{'<': true, '>': true, ' ': true, '"': true}
 
 // openQuote is the index of the "<" in front of the quote that opens a local
 // part; b ends in front of the one that closes it. Inside, a quote has a

@@ -100,12 +100,14 @@ func classify(ev *Event) bool {
 	if ev.escaped && !unescape(ev) {
 		return false
 	}
-	if has(ev.Message, "message repeated ") {
-		repeated(ev)
-	}
 	m := ev.Message
 	if len(m) == 0 {
 		return false
+	}
+	if m[0] == 'm' && has(m, "message repeated ") {
+		if m = repeated(ev); len(m) == 0 {
+			return false
+		}
 	}
 	var k Kind
 	switch p {
@@ -130,32 +132,40 @@ func classify(ev *Event) bool {
 	case lostProgram:
 		k = lost(m, ev)
 	}
-	if k <= KindUnknown {
-		repeat := ev.Repeat
-		ev.reset() // a form may have failed half-way
-		ev.Kind, ev.Repeat = k, repeat
-		return false
-	}
 	ev.Kind = k
-	return true
+	if k > KindUnknown {
+		return true
+	}
+	if p != qmgrProgram && p != cleanupProgram { // those set nothing then
+		ev.failed()
+	}
+	return false
+}
+
+// failed clears what a form that failed half-way has set.
+func (e *Event) failed() {
+	k, repeat := e.Kind, e.Repeat
+	e.reset()
+	e.Kind, e.Repeat = k, repeat
 }
 
 // repeated takes rsyslog's "message repeated 3 times: [ MSG]" off a message.
 // No client can write at the start of a message; inside its text the words
 // mean nothing.
-func repeated(ev *Event) {
+func repeated(ev *Event) []byte {
 	n, b, ok := number(ev.Message[len("message repeated "):])
 	if !ok || n == 0 {
-		return
+		return ev.Message
 	}
 	b, ok = cut(b, " times: [ ")
 	if !ok {
-		return
+		return ev.Message
 	}
 	if ends(b, "]") {
 		b = b[:len(b)-1]
 	}
 	ev.Repeat, ev.Message = n, b
+	return b
 }
 
 // lost reads a message whose daemon is not known: only the forms that smtpd

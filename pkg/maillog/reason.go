@@ -41,7 +41,13 @@ func sameObject(t, v []byte) int {
 	if len(v) == 0 || len(t) == 0 || t[0] != '<' {
 		return 0
 	}
-	i, quoted := 1, v[0] == '"'
+	if v[0] != '"' {
+		if n := len(v) + 1; n < len(t) && t[n] == '>' && bytes.Equal(t[1:n], v) {
+			return n + 1
+		}
+		return 0
+	}
+	i, quoted := 1, true
 	for k := 0; k < len(v); k++ {
 		c := v[k]
 		if quoted && c == '"' {

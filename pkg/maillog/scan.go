@@ -57,18 +57,19 @@ func queueID(b []byte) (id, rest []byte, ok bool) {
 	if has(b, "NOQUEUE: ") {
 		return nil, b[9:], true
 	}
-	hex, z, i := true, false, 0
+	hex, long, i := true, false, 0
 	for ; i < len(b) && idByte[b[i]]; i++ {
-		c := b[i]
-		if c > 'F' {
+		if c := b[i]; c > 'F' {
 			hex = false
-			z = z || c == 'z'
+			long = long || c == 'z'
+		} else if c <= '9' {
+			long = true
 		}
 	}
 	if i+1 >= len(b) || b[i] != ':' || b[i+1] != ' ' {
 		return nil, b, false
 	}
-	if hex && i >= 6 || z && i >= 10 {
+	if hex && i >= 6 || long && i >= 10 {
 		return b[:i], b[i+2:], true
 	}
 	return nil, b, false

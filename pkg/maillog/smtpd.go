@@ -1,7 +1,5 @@
 package maillog
 
-import "bytes"
-
 // smtpd reads a message of smtpd(8). Each form is matched from its first
 // byte; reading stops at the client but for what is known to follow it.
 func smtpd(m []byte, ev *Event) Kind {
@@ -42,8 +40,8 @@ func smtpd(m []byte, ev *Event) Kind {
 			return k
 		}
 	case 'p':
-		if has(m, "proxy-reject: ") {
-			return SMTPDProxyReject // names no client
+		if b, ok := cut(m, "proxy-reject: "); ok {
+			return proxyReject(b, ev)
 		}
 	}
 	if id, b, ok := queueID(m); ok {
@@ -60,6 +58,18 @@ func smtpd(m []byte, ev *Event) Kind {
 		return KindNone
 	}
 	return KindUnknown
+}
+
+// proxyReject reads "WHERE: REPLY; from=..." of a before-queue filter, which
+// names no client.
+func proxyReject(b []byte, ev *Event) Kind {
+	if b, ok := where(b, ev); ok {
+		if b, ok = cut(b, ": "); ok {
+			fields(b, ev)
+			reply(b, ev)
+		}
+	}
+	return SMTPDProxyReject
 }
 
 // client reads NAMADDR at the start of b. What follows must begin with next;
@@ -207,43 +217,56 @@ func disconnect(b []byte, ev *Event) Kind {
 	if !ok {
 		return KindUnknown
 	}
-	for len(b) > 0 {
-		if b[0] != ' ' {
+	for i := 0; i < len(b); {
+		if b[i] != ' ' {
 			return KindUnknown
 		}
-		b = b[1:]
-		i := bytes.IndexByte(b, '=')
-		if i < 0 {
+		i++
+		start := i
+		for i < len(b) && b[i] != '=' {
+			i++
+		}
+		if i == len(b) {
 			return KindUnknown
 		}
-		key := b[:i]
-		n, rest, ok := number(b[i+1:])
-		if !ok {
+		key := b[start:i]
+		i++
+		t, n := readTally(b[i:])
+		i += n
+		if n == 0 {
 			if string(key) != "notes" { // 3.9+: notes=bare_lf
 				return KindUnknown
 			}
-			if i = bytes.IndexByte(b, ' '); i < 0 {
-				break
+			for i < len(b) && b[i] != ' ' {
+				i++
 			}
-			b = b[i:]
 			continue
 		}
-		t := Tally{tally(n), tally(n)}
-		if len(rest) > 0 && rest[0] == '/' {
-			if n, rest, ok = number(rest[1:]); !ok {
-				return KindUnknown
-			}
-			t.Total = tally(n)
-		}
-		b = rest
-		ev.Commands.Present = true
 		ev.Commands.set(key, t)
 	}
+	ev.Commands.Present = len(b) > 0
 	return SMTPDDisconnect
 }
 
-func tally(n uint32) uint16 {
-	return uint16(min(n, 65535))
+// readTally reads "N" or "OK/TOTAL"; n is its length, 0 when there is none.
+func readTally(b []byte) (t Tally, n int) {
+	if len(b) > 0 && b[0]-'0' <= 9 && (len(b) == 1 || b[1] == ' ') { // nearly all
+		v := uint16(b[0] - '0')
+		return Tally{v, v}, 1
+	}
+	ok, rest, is := number(b)
+	if !is {
+		return t, 0
+	}
+	t = Tally{uint16(min(ok, 65535)), uint16(min(ok, 65535))}
+	if len(rest) > 0 && rest[0] == '/' {
+		var total uint32
+		if total, rest, is = number(rest[1:]); !is {
+			return t, 0
+		}
+		t.Total = uint16(min(total, 65535))
+	}
+	return t, len(b) - len(rest)
 }
 
 func (c *Commands) set(key []byte, t Tally) {

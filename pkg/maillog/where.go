@@ -6,6 +6,10 @@ import "bytes"
 // A word of capitals that is not known is accepted as no stage: Postfix wrote
 // it.
 func where(b []byte, ev *Event) (rest []byte, ok bool) {
+	if has(b, "RCPT ") { // nearly all
+		ev.Stage = StageRcpt
+		return b[len("RCPT"):], true
+	}
 	i := 0
 	for i < len(b) && (b[i] >= 'A' && b[i] <= 'Z' || b[i] == '-') {
 		i++
