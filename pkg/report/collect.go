@@ -62,17 +62,19 @@ func (c *collector) add(out *engine.Outcome) bool {
 	if out.At == 0 {
 		return true
 	}
+	ev := out.Event
+	events := uint64(1)
+	if ev.Kind == maillog.KindActive { // good evidence at most, of what smtpd told before
+		events = 0
+	}
 	switch out.Verdict {
 	case engine.Past:
 		return false
 	case engine.Learnt:
-		c.r.Learnt++
+		c.r.Learnt += events
 		return true
 	}
-	ev := out.Event
-	if ev.Kind != maillog.KindActive { // good evidence at most, of what smtpd told before
-		c.r.Events++
-	}
+	c.r.Events += events
 	if c.first == 0 || out.At < c.first {
 		c.first = out.At
 	}
