@@ -34,13 +34,16 @@ type Backend interface {
 	// overlap; a client inside one is never cut, whatever is banned.
 	SetAllow(ctx context.Context, allow []netip.Prefix) error
 
-	// Apply makes the change true. Up to [MaxTransaction] entries are all or
-	// nothing where the firewall can (see the backend); more are several
-	// transactions, what is added before what is removed. Removing what is
-	// gone and adding what is there are no errors; an entry whose deadline is
-	// not [Ahead] is removed instead of added. A change with an entry that is
-	// not well formed ([CheckChange]) is refused whole. After an error that
-	// leaves doubt what arrived, read back: Plan of Active.
+	// Apply makes the change true: first what is added and refreshed, then
+	// what is removed, so that a client whose host ban gives way to a wider
+	// one (or the other way) is cut at every instant. Each of the two is all
+	// or nothing up to [MaxTransaction] entries where the firewall can (see
+	// the backend), and several transactions beyond. Removing what is gone
+	// and adding what is there are no errors; an entry whose deadline is not
+	// [Ahead] is removed instead of added. A change with an entry that is not
+	// well formed ([CheckChange]) is refused whole. ErrGone: what Setup makes
+	// is not there; after that, and after an error that leaves doubt what
+	// arrived (ErrUncertain), Setup and Plan of Active repair it.
 	Apply(ctx context.Context, c ban.Change) error
 
 	// Active is what the firewall really holds, sorted by prefix and door.
@@ -71,8 +74,8 @@ type Backend interface {
 	Teardown(ctx context.Context) error
 }
 
-// MaxTransaction is the size of a change, in entries, up to which Apply is all
-// or nothing where the firewall can.
+// MaxTransaction is how many entries Apply adds or removes all or nothing,
+// where the firewall can.
 const MaxTransaction = 20000
 
 // An Active entry is one that the firewall holds. Until and Deadline are both

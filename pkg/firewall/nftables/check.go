@@ -56,11 +56,8 @@ func (b *Backend) compare() (missing []string, err error) {
 			missing = append(missing, b.title())
 			return err
 		}
-		if v.table.Flags != 0 {
-			missing = append(missing, b.title()+" has flags")
-		}
 		if !v.ours {
-			missing = append(missing, b.title()+" has what is not ours")
+			missing = append(missing, b.title()+" is not as we made it")
 		}
 		for _, chain := range append(chains(), chainBase) {
 			switch handles, err := b.handles(c, chain); {

@@ -114,6 +114,9 @@ func TestExplain(t *testing.T) {
 			t.Errorf("explained twice: %v", again)
 		}
 	}
+	if err := explain(opSetup, unix.ENOENT); !errors.Is(err, firewall.ErrMissingModule) {
+		t.Errorf("a kernel part that is missing in Setup: %v", err)
+	}
 	if err := explain("apply", unix.EIO); err == nil || !errors.Is(err, unix.EIO) {
 		t.Errorf("an unknown error became %v", err)
 	}

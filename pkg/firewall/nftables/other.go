@@ -9,8 +9,11 @@ import (
 	"github.com/postmoat/postmoat/pkg/firewall"
 )
 
+// A Backend cannot be had here.
+type Backend struct{ firewall.Backend }
+
 // New says that there is no nftables here.
-func New(firewall.Options) (firewall.Backend, error) {
+func New(firewall.Options) (*Backend, error) {
 	return nil, &firewall.Error{Backend: "nftables", Op: "start", Kind: firewall.ErrMissingModule,
 		Err: errors.ErrUnsupported, Hint: "nftables is a part of Linux: use another backend."}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/firewall"
-	"golang.org/x/sys/unix"
 )
 
 // Setup makes the table, or takes it over with the bans it holds. The allow
@@ -31,12 +30,9 @@ func (b *Backend) Setup(ctx context.Context, allow []netip.Prefix) error {
 		b.shape, b.contents = gen, gen // there is nothing that could be wrong
 	}
 	if found.ours {
-		err = b.build(found, allow)
+		return explain(opSetup, b.build(found, allow))
 	}
-	if !found.ours || refusedShape(err) {
-		err = b.replace(found, allow)
-	}
-	return explain("set up", err)
+	return explain(opSetup, b.replace(found, allow))
 }
 
 // A survey is what there is under our name.
@@ -63,6 +59,7 @@ func (b *Backend) look(c *nftables.Conn) (survey, error) {
 	if v.table, err = b.findTable(c); err != nil || v.table == nil {
 		return v, err
 	}
+	v.ours = v.table.Flags == 0 // else somebody put it to sleep (dormant), or owns it
 	sets, err := c.GetSets(b.layout.table)
 	if err != nil {
 		// The library knows not all types of sets; one of those is not ours.
@@ -112,7 +109,7 @@ func (b *Backend) isBase(c *nftables.Chain) bool {
 // build adds what is missing, then the allowlist, then the rules anew.
 func (b *Backend) build(v survey, allow []netip.Prefix) error {
 	err := b.structure(func(c *nftables.Conn) error {
-		c.AddTable(b.layout.table) // also wakes one that was put to sleep (flags dormant)
+		c.AddTable(b.layout.table)
 		for name, set := range b.layout.fixedSets() {
 			if v.sets[name] == nil {
 				if err := c.AddSet(set, nil); err != nil {
@@ -179,7 +176,6 @@ func (b *Backend) replace(v survey, allow []netip.Prefix) error {
 		return err
 	}
 	err = b.structure(func(c *nftables.Conn) error {
-		c.AddTable(b.layout.table)
 		c.DelTable(b.layout.table)
 		return nil
 	})
@@ -201,16 +197,6 @@ func (b *Backend) replace(v survey, allow []netip.Prefix) error {
 		bans[i] = a.Entry
 	}
 	return b.apply(context.Background(), ban.Change{Add: bans})
-}
-
-// refusedShape says that the kernel would not build upon what is there.
-func refusedShape(err error) bool {
-	for _, errno := range []unix.Errno{unix.EEXIST, unix.EBUSY, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOENT} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }
 
 // ensure makes the sets of slots, and the rules that look them up.
