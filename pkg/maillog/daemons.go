@@ -115,7 +115,6 @@ func cleanup(m []byte, ev *Event) Kind {
 	if !ok || id == nil || has(b, "message-id=") || has(b, "resent-message-id=") {
 		return KindNone
 	}
-	ev.QueueID = id
 	i := 0
 	for i < len(b) && (b[i] >= 'a' && b[i] <= 'z' || b[i] == '-') {
 		i++
@@ -124,23 +123,20 @@ func cleanup(m []byte, ev *Event) Kind {
 	if b, ok = cut(b[i:], ": "); !ok {
 		return KindNone
 	}
-	switch string(word) {
-	case "milter-reject":
-		return cleanupMilter(b, CleanupMilterReject, ev)
-	case "milter-hold":
-		return cleanupMilter(b, CleanupMilterHold, ev)
-	case "milter-discard":
-		return cleanupMilter(b, CleanupMilterDiscard, ev)
-	}
-	if has(word, "milter-header-") {
-		return CleanupMilterHeader
-	}
-	if !has(b, "header ") && !has(b, "body ") && !has(b, "mime-error ") && !has(b, "content ") && !has(b, "nested ") {
-		return KindNone
-	}
 	k := cleanupKind(word)
-	if k != KindNone {
+	switch k {
+	case KindNone:
+	case CleanupMilterReject, CleanupMilterHold, CleanupMilterDiscard:
+		k = cleanupMilter(b, k, ev)
+	case CleanupMilterHeader:
+	default:
+		if !has(b, "header ") && !has(b, "body ") && !has(b, "mime-error ") && !has(b, "content ") && !has(b, "nested ") {
+			return KindNone
+		}
 		cleanupFields(b, ev)
+	}
+	if k != KindNone {
+		ev.QueueID = id
 	}
 	return k
 }
@@ -173,6 +169,15 @@ func cleanupKind(word []byte) Kind {
 		return CleanupBcc
 	case "strip":
 		return CleanupStrip
+	case "milter-reject":
+		return CleanupMilterReject
+	case "milter-hold":
+		return CleanupMilterHold
+	case "milter-discard":
+		return CleanupMilterDiscard
+	}
+	if has(word, "milter-header-") {
+		return CleanupMilterHeader
 	}
 	return KindNone
 }
@@ -181,10 +186,11 @@ func cleanupKind(word []byte) Kind {
 // is no address (local mail) leaves the client out.
 func cleanupMilter(b []byte, k Kind, ev *Event) Kind {
 	b, ok := where(b, ev)
-	if !ok {
-		return KindNone
+	if ok {
+		b, ok = cut(b, " from ")
 	}
-	if b, ok = cut(b, " from "); !ok {
+	if !ok {
+		ev.Stage = NoStage
 		return KindNone
 	}
 	if rest, ok := nameAddr(b, ev); ok {

@@ -158,7 +158,8 @@ func loginUser(b []byte, ev *Event) bool {
 // dovecotAuth reads "DRIVER(USER,ADDR[,<SESSION>]): WHY" of the auth process.
 // These lines never count (the login line that follows does); the client is
 // taken from the last group in front of a known WHY at the end of the line,
-// or right behind "?" where Dovecot refused to look the name up.
+// or, when a mechanism refused the name before it was looked up, right behind
+// the "?" that stands in its place.
 func dovecotAuth(b []byte, ev *Event) Kind {
 	if len(b) > maxAuthLine {
 		return KindNone
@@ -173,19 +174,21 @@ func dovecotAuth(b []byte, ev *Event) Kind {
 		b = rest[len(">: "):]
 	}
 	driver, b := until(b, "(")
-	if b == nil || !authDriver(driver) {
-		return KindNone
-	}
-	b = b[1:]
-	if refused, ok := cut(b, "?,"); ok {
-		group, why := until(refused, "): ")
-		if why != nil && (has(why, "): Username ") || has(why, "): Empty username") || has(why, "): Invalid ") || has(why, "): invalid ")) {
-			if authGroup(group, ev) {
-				return DovecotAuthFail
-			}
+	if mechanismDriver(driver) {
+		b, ok := cut(b, "(?,")
+		if !ok {
+			return KindNone
+		}
+		group, why := until(b, "): ")
+		if (has(why, "): Username ") || has(why, "): Empty username")) && authGroup(group, ev) {
+			return DovecotAuthFail
 		}
 		return KindNone
 	}
+	if b == nil || !passwordDriver(driver) {
+		return KindNone
+	}
+	b = b[1:]
 	for _, why := range [...]string{
 		"): unknown user", "): Password mismatch", "): password mismatch", "): invalid credentials",
 		"): Unknown user", "): Invalid credentials",
@@ -231,11 +234,18 @@ func authGroup(b []byte, ev *Event) bool {
 	return ok
 }
 
-func authDriver(b []byte) bool {
+func passwordDriver(b []byte) bool {
 	switch string(b) {
 	case "passwd-file", "passwd", "sql", "ldap", "pam", "static", "shadow", "bsdauth", "vpopmail",
-		"checkpassword", "dict", "lua", "oauth2", "imap",
-		"plain", "login", "PLAIN", "LOGIN", "cram-md5", "digest-md5", "apop", "ntlm", "otp",
+		"checkpassword", "dict", "lua", "oauth2", "imap":
+		return true
+	}
+	return false
+}
+
+func mechanismDriver(b []byte) bool {
+	switch string(b) {
+	case "plain", "login", "PLAIN", "LOGIN", "cram-md5", "digest-md5", "apop", "ntlm", "otp",
 		"scram-sha-1", "scram-sha-256", "xoauth2", "oauthbearer", "external", "gssapi":
 		return true
 	}
