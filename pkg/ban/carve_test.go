@@ -92,8 +92,8 @@ func TestBecomingGood(t *testing.T) {
 	r.becomesGood(t0, "192.0.2.1")    // as a member it is no hindrance
 	r.holds("192.0.2.0/24", "198.51.100.1")
 	r.becomesGood(t0+1, "192.0.2.77")
-	r.holds("192.0.2.0/26", "198.51.100.1")
-	if w := r.of("192.0.2.0/26").Why; w.Around != (Shield{KnownGood, must("192.0.2.77")}) {
+	r.holds("192.0.2.0/30", "198.51.100.1")
+	if w := r.of("192.0.2.0/30").Why; w.Around != (Shield{KnownGood, must("192.0.2.77")}) {
 		t.Fatalf("%+v", w)
 	}
 }

@@ -110,8 +110,9 @@ func (b *Book) uncover(now int64) {
 	b.freed = false
 }
 
-// Unban lifts the bans inside of p and carves p out of wider ones. What was
-// known of the clients in p is forgotten: the next ban of one is its first.
+// Unban lifts the bans inside of p and carves p out of wider ones; the ban of a
+// single IPv6 /64 is lifted as a whole even if p is only an address of it. What
+// was known of the clients in p is forgotten: the next ban of one is its first.
 // Until one of them offends, or a parole's time is over, no wide ban of the
 // solver will hold any of p. It returns the prefixes of the bans that were
 // lifted or carved, sorted.

@@ -8,9 +8,9 @@ import (
 	"github.com/postmoat/postmoat/pkg/prefix"
 )
 
-// maxParoled is how many clients may be on parole; the units whose parole ends
-// first are let go for more.
-const maxParoled = 1 << 17
+// maxParoled is how many clients may be on parole, about 15 MB of them; the
+// units whose parole ends first are let go for more.
+const maxParoled = 1 << 16
 
 // A Parole is a unit that ended: one offence of a member and it runs again.
 type Parole struct {

@@ -110,7 +110,7 @@ func TestBreakerState(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	for seed := range uint64(4) {
 		w := newWorld(f, seed, small, false, nil)
-		for range 60 {
+		for range 12 {
 			w.step()
 		}
 		s := w.book.State()
