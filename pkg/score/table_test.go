@@ -148,6 +148,9 @@ func TestTwin(t *testing.T) {
 				w.mail = append(w.mail, m)
 				g.Message(m.c, m.t, m.n)
 			}
+			if len(s.mail) > 0 && r.IntN(150) == 0 { // known good no longer
+				g.Offended(s.mail[r.IntN(len(s.mail))], now)
+			}
 			switch r.IntN(300) {
 			case 0:
 				table.Sweep(now)
