@@ -145,8 +145,11 @@ func psCommand(b []byte, ev *Event) Kind {
 	default:
 		return KindUnknown
 	}
-	b, ok := psAddr(b[len(" from "):], ev)
+	b, ok := cut(b, " from ")
 	if !ok {
+		return KindUnknown
+	}
+	if b, ok = psAddr(b, ev); !ok {
 		return KindUnknown
 	}
 	if len(b) == 0 { // 2.8, 2.9
