@@ -10,6 +10,9 @@ var smtpService = []byte("smtp")
 // "postfix/submission/smtpd", else "smtp" (the first four letters of
 // "smtpd").
 func tagService(tag []byte) []byte {
+	if string(tag) == "postfix/smtpd" { // most lines
+		return tag[len("postfix/"):len("postfix/smtp")]
+	}
 	i := 0
 	for i < len(tag) && tag[i] != '/' {
 		i++

@@ -132,11 +132,15 @@ func facilityLevel(b []byte) int {
 // place of the tag and becomes a Message without Tag.
 func tagged(b []byte, ev *Event) bool {
 	i := 0
-	for i < len(b) && !tagEnd[b[i]] {
-		i++
-	}
-	if i == len(b) || i == 0 {
-		return false
+	if has(b, "postfix/smtpd[") { // most lines
+		i = len("postfix/smtpd")
+	} else {
+		for i < len(b) && !tagEnd[b[i]] {
+			i++
+		}
+		if i == len(b) || i == 0 {
+			return false
+		}
 	}
 	tag := b[:i]
 	switch b[i] {

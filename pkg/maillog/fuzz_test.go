@@ -93,7 +93,7 @@ func neuter(s string) string {
 
 func quoted(s string) string {
 	s = printable(s)
-	if strings.IndexFunc(s, func(r rune) bool { return r < 0x80 && !idByte[byte(r)] && r != '-' && r != '.' }) < 0 && s != "" {
+	if strings.IndexFunc(s, func(r rune) bool { return r < 0x80 && idClass[byte(r)] == 0 && r != '-' && r != '.' }) < 0 && s != "" {
 		return s + "@example.com"
 	}
 	s = strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`)

@@ -52,6 +52,9 @@ const (
 // Without a slash it is no Postfix daemon ("smtpd" alone is OpenSMTPD), but
 // for the tags that rsyslog cuts.
 func programOf(tag []byte) program {
+	if string(tag) == "postfix/smtpd" { // most lines
+		return smtpdProgram
+	}
 	i := len(tag) - 1
 	for i >= 0 && tag[i] != '/' {
 		i--

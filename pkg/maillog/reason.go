@@ -110,20 +110,29 @@ var bareReasons = [...]struct {
 
 // objectReason classifies what follows "<OBJECT>: ".
 func objectReason(t []byte) Reason {
-	if has(t, "Relay access denied") {
-		return RelayDenied
+	if len(t) == 0 {
+		return NoReason
 	}
-	if why, ok := cut(t, "Recipient address rejected: "); ok {
-		return rcptReason(why)
-	}
-	if why, ok := cut(t, "Sender address rejected: "); ok {
-		return senderReason(why)
-	}
-	if why, ok := cut(t, "Client host rejected: "); ok {
-		return clientReason(why)
-	}
-	if why, ok := cut(t, "Helo command rejected: "); ok {
-		return heloReason(why)
+	switch t[0] {
+	case 'R':
+		if why, ok := cut(t, "Recipient address rejected: "); ok {
+			return rcptReason(why)
+		}
+		if has(t, "Relay access denied") {
+			return RelayDenied
+		}
+	case 'S':
+		if why, ok := cut(t, "Sender address rejected: "); ok {
+			return senderReason(why)
+		}
+	case 'C':
+		if why, ok := cut(t, "Client host rejected: "); ok {
+			return clientReason(why)
+		}
+	case 'H':
+		if why, ok := cut(t, "Helo command rejected: "); ok {
+			return heloReason(why)
+		}
 	}
 	switch {
 	case has(t, "User unknown"): // 2.0

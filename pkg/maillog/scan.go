@@ -57,31 +57,48 @@ func queueID(b []byte) (id, rest []byte, ok bool) {
 	if has(b, "NOQUEUE: ") {
 		return nil, b[9:], true
 	}
-	hex, long, i := true, false, 0
-	for ; i < len(b) && idByte[b[i]]; i++ {
-		if c := b[i]; c > 'F' {
-			hex = false
-			long = long || c == 'z'
-		} else if c <= '9' {
-			long = true
+	// Which classes all of its bytes have, and which any of them has.
+	all, some, i := byte(255), byte(0), 0
+	for ; i < len(b); i++ {
+		class := idClass[b[i]]
+		if class == 0 {
+			break
 		}
+		all &= class
+		some |= class
 	}
 	if i+1 >= len(b) || b[i] != ':' || b[i+1] != ' ' {
 		return nil, b, false
 	}
-	if hex && i >= 6 || long && i >= 10 {
+	if all&idHex != 0 && i >= 6 || some&idLong != 0 && i >= 10 {
 		return b[:i], b[i+2:], true
 	}
 	return nil, b, false
 }
 
-// idByte holds the bytes of a queue ID, nameByte those of a verified host
-// name (valid_hostname of Postfix).
-var idByte, nameByte = func() (id, name [256]bool) {
+// Classes of the bytes of a queue ID.
+const (
+	idAny  byte = 1 << iota // letters and digits
+	idHex                   // upper-case hexadecimal
+	idLong                  // what a long ID has at least one of
+)
+
+// idClass holds the classes of a byte, nameByte those that a verified host
+// name is made of (valid_hostname of Postfix).
+var idClass, nameByte = func() (id [256]byte, name [256]bool) {
 	for c := range 256 {
-		alnum := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		id[c] = alnum
-		name[c] = alnum || c == '.' || c == '-' || c == '_'
+		digit := c >= '0' && c <= '9'
+		if digit || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			id[c] = idAny
+			name[c] = true
+		}
+		if digit || c >= 'A' && c <= 'F' {
+			id[c] |= idHex
+		}
+		if digit || c == 'z' {
+			id[c] |= idLong
+		}
 	}
+	name['.'], name['-'], name['_'] = true, true, true
 	return id, name
 }()

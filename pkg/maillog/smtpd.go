@@ -1,5 +1,7 @@
 package maillog
 
+import "encoding/binary"
+
 // smtpd reads a message of smtpd(8). Each form is matched from its first
 // byte; reading stops at the client but for what is known to follow it.
 func smtpd(m []byte, ev *Event) Kind {
@@ -113,6 +115,9 @@ func tlsLine(m []byte, ev *Event) Kind {
 // tlsFrom takes "Anonymous TLS connection established from " off; 2.2 to 2.4
 // wrote it without the first word.
 func tlsFrom(m []byte) (b []byte, ok bool) {
+	if b, ok = cut(m, "Anonymous TLS connection established from "); ok { // most
+		return b, ok
+	}
 	w, b := word(m)
 	switch string(w) {
 	case "Anonymous", "Untrusted", "Trusted", "Verified":
@@ -217,43 +222,65 @@ func disconnect(b []byte, ev *Event) Kind {
 	if !ok {
 		return KindUnknown
 	}
-	for i := 0; i < len(b); {
-		if b[i] != ' ' {
-			return KindUnknown
-		}
-		i++
-		start := i
-		for i < len(b) && b[i] != '=' {
-			i++
-		}
-		if i == len(b) {
-			return KindUnknown
-		}
-		key := b[start:i]
-		i++
-		t, n := readTally(b[i:])
-		i += n
-		if n == 0 {
-			if string(key) != "notes" { // 3.9+: notes=bare_lf
-				return KindUnknown
-			}
-			for i < len(b) && b[i] != ' ' {
-				i++
-			}
-			continue
-		}
-		ev.Commands.set(key, t)
-	}
 	ev.Commands.Present = len(b) > 0
+	for len(b) > 0 {
+		if b[0] != ' ' {
+			return KindUnknown
+		}
+		// Most commands have four letters and were used up to nine times.
+		if len(b) >= 7 && b[5] == '=' && b[6]-'0' <= 9 {
+			v := uint16(b[6] - '0')
+			switch {
+			case len(b) == 7 || b[7] == ' ':
+				ev.Commands.set4(b[1:], Tally{v, v})
+				b = b[7:]
+				continue
+			case len(b) >= 9 && b[7] == '/' && b[8]-'0' <= 9 && (len(b) == 9 || b[9] == ' '):
+				ev.Commands.set4(b[1:], Tally{v, uint16(b[8] - '0')})
+				b = b[9:]
+				continue
+			}
+		}
+		if b, ok = anyTally(b[1:], &ev.Commands); !ok {
+			return KindUnknown
+		}
+	}
 	return SMTPDDisconnect
+}
+
+// anyTally reads one "cmd=N" or "cmd=OK/TOTAL" of any length, or the
+// "notes=bare_lf" of 3.9.
+func anyTally(b []byte, c *Commands) (rest []byte, ok bool) {
+	i := 0
+	for i < len(b) && b[i] != '=' {
+		i++
+	}
+	if i == len(b) {
+		return b, false
+	}
+	key, b := b[:i], b[i+1:]
+	if t, n := readTally(b); n > 0 {
+		switch string(key) {
+		case "commands":
+			c.All = t
+		case "unknown":
+			c.Unknown = t
+		default:
+			if len(key) == 4 {
+				c.set4(key, t)
+			}
+		}
+		return b[n:], true
+	}
+	i = 0
+	for i < len(b) && b[i] != ' ' {
+		i++
+	}
+	return b[i:], string(key) == "notes"
 }
 
 // readTally reads "N" or "OK/TOTAL"; n is its length, 0 when there is none.
 func readTally(b []byte) (t Tally, n int) {
-	if len(b) > 0 && b[0]-'0' <= 9 && (len(b) == 1 || b[1] == ' ') { // nearly all
-		v := uint16(b[0] - '0')
-		return Tally{v, v}, 1
-	}
 	ok, rest, is := number(b)
 	if !is {
 		return t, 0
@@ -269,21 +296,18 @@ func readTally(b []byte) (t Tally, n int) {
 	return t, len(b) - len(rest)
 }
 
-func (c *Commands) set(key []byte, t Tally) {
-	switch string(key) {
-	case "auth":
+// set4 sets the command whose name is the first four bytes of key.
+func (c *Commands) set4(key []byte, t Tally) {
+	switch binary.LittleEndian.Uint32(key) {
+	case 'a' | 'u'<<8 | 't'<<16 | 'h'<<24:
 		c.Auth = t
-	case "mail":
+	case 'm' | 'a'<<8 | 'i'<<16 | 'l'<<24:
 		c.Mail = t
-	case "rcpt":
+	case 'r' | 'c'<<8 | 'p'<<16 | 't'<<24:
 		c.Rcpt = t
-	case "data":
+	case 'd' | 'a'<<8 | 't'<<16 | 'a'<<24:
 		c.Data = t
-	case "bdat":
+	case 'b' | 'd'<<8 | 'a'<<16 | 't'<<24:
 		c.Bdat = t
-	case "unknown":
-		c.Unknown = t
-	case "commands":
-		c.All = t
 	}
 }

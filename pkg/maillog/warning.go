@@ -254,7 +254,7 @@ func sasl(b []byte, ev *Event) Kind {
 
 func mechanism(b []byte) bool {
 	for _, c := range b {
-		if !idByte[c] && c != '-' && c != '_' {
+		if idClass[c] == 0 && c != '-' && c != '_' {
 			return false
 		}
 	}
