@@ -253,6 +253,9 @@ func (e *Engine) share() {
 func (e *Engine) knock(ev *maillog.Event, at int64, out *Outcome) bool {
 	door := ev.Door()
 	for d, b := range e.books {
+		if b.Len() == 0 {
+			continue
+		}
 		x := b.Lookup(ev.Client)
 		if x == nil || (maillog.Door(d) != door && !x.Entry().Everywhere()) {
 			continue
