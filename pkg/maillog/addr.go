@@ -155,7 +155,7 @@ func parse6(b []byte) (netip.Addr, bool) {
 				return none, false
 			}
 			copy(a[n:], v4[:])
-			n, i = n+4, len(b)
+			n += 4
 			break
 		}
 		if i == start || i-start > 4 || i-start > 1 && b[start] == '0' {

@@ -139,7 +139,7 @@ func saslFields(b []byte, ev *Event) (head []byte, complete bool) {
 	}
 	tail, _ = until(tail, " sasl_sender=")
 	if m, ok := cut(tail, " sasl_method="); ok {
-		ev.SASLMethod, tail = word(m)
+		ev.SASLMethod, _ = word(m)
 		tail = m[len(ev.SASLMethod):]
 	}
 	if u, ok := cut(tail, " sasl_username="); ok && len(u) > 0 {
