@@ -410,4 +410,3 @@ func parseAddr(w string) (netip.Prefix, bool) {
 	p, err := a.WithZone("").Prefix(bits)
 	return p, err == nil
 }
-
