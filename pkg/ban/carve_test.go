@@ -315,3 +315,68 @@ func TestForever(t *testing.T) {
 	}
 	r.holds("192.0.2.0/25")
 }
+
+// A part with members is carved: they go on in what is left of it.
+func TestCarveASite(t *testing.T) {
+	r := newRig(t)
+	r.makeGood("2001:db8:0:1::1")
+	r.offend(t0, siteOf(17)...) // ::100 to ::110
+	members := func() (n int) {
+		for _, x := range r.Bans() {
+			n += len(x.Members)
+			if x.Site != must("2001:db8:0:1::/64") || x.Until != t0+hour {
+				t.Fatalf("%+v", x)
+			}
+		}
+		return n
+	}
+	r.allowed(t0+1, "2001:db8:0:1::104/126") // four of the members
+	if n := members(); n != 13 {
+		t.Fatalf("%d members", n)
+	}
+	r.becomesGood(t0+2, "2001:db8:0:1::1ff")
+	if n := members(); n != 13 || r.Lookup(must("2001:db8:0:1::1ff").Addr()) != nil {
+		t.Fatalf("%d members", n)
+	}
+	// One of the members is no hindrance. Without members nothing is left.
+	r.becomesGood(t0+3, "2001:db8:0:1::100")
+	if n := members(); n != 13 {
+		t.Fatalf("%d members", n)
+	}
+	r.Ended()
+	r.Unban(t0+4, must("2001:db8:0:1::100/120"))
+	r.holds()
+	for _, s := range r.Ended() {
+		if s.End != Lifted {
+			t.Fatalf("%s %s", s.Prefix, s.End)
+		}
+	}
+}
+
+// Manual bans inside of each other that fall into the same parts are one.
+func TestPinnedPartsMeet(t *testing.T) {
+	r := newRig(t)
+	r.offend(t0, "192.0.2.129")
+	r.Ban(t0, must("192.0.2.128/25"), t0+day, "inner")
+	r.Ban(t0, must("192.0.2.0/24"), t0+hour, "outer")
+	r.holds("192.0.2.0/24")
+	r.allowed(t0, "192.0.2.192/26")
+	r.holds("192.0.2.0/25", "192.0.2.128/26")
+	if x := r.of("192.0.2.128/26"); x.Until != t0+day || x.Because != "inner" || len(x.Members) != 1 || len(r.Hidden()) != 0 {
+		t.Fatalf("%+v, hidden %v", x, r.Hidden())
+	}
+	if x := r.of("192.0.2.0/25"); x.Until != t0+hour || x.Because != "outer" || len(x.Members) != 0 {
+		t.Fatalf("%+v", x)
+	}
+}
+
+// A part of a /64 that the operator banned already is his.
+func TestSiteAroundAPinned(t *testing.T) {
+	r := newRig(t)
+	r.makeGood("2001:db8:0:1::1")
+	r.Ban(t0, must("2001:db8:0:1:8000::/65"), t0+day, "")
+	r.offend(t0, siteOf(17)...)
+	if x := r.of("2001:db8:0:1:8000::/65"); !x.Pinned || r.Len() != 64 {
+		t.Fatalf("%+v, %d bans", x, r.Len())
+	}
+}

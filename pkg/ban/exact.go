@@ -114,8 +114,8 @@ func (b *Book) buildPart(now int64, p, site netip.Prefix, claims []claim, why Wh
 }
 
 // carveSite brings the parts of a /64 in line with what is to be spared in it
-// now. Parts that stay as they are go on; the others are made anew and take
-// over the end of the unit.
+// now. Some of it must be banned in parts. Those that stay as they are go on;
+// the others are made anew and take over the end of the unit.
 func (b *Book) carveSite(now int64, site netip.Prefix) {
 	var parts []*Ban
 	for _, x := range b.bans.Subnets(site) {
@@ -123,10 +123,7 @@ func (b *Book) carveSite(now int64, site netip.Prefix) {
 			parts = append(parts, x)
 		}
 	}
-	if len(parts) == 0 {
-		return
-	}
-	shields := slices.Clone(b.shieldsOf(now, site, nil))
+	shields := b.shieldsOf(now, site, nil)
 	left := 0
 	for _, x := range parts {
 		for _, m := range x.Members {

@@ -56,10 +56,7 @@ func (b *Book) isOffender(a netip.Addr, keys []netip.Prefix) bool {
 	if x == nil || x.Pinned {
 		return false
 	}
-	if _, ok := x.member(prefix.Unit(a)); ok {
-		return true
-	}
-	_, ok := x.member(prefix.Host(a))
+	_, ok := x.member(prefix.Host(a)) // below the keys of the cover
 	return ok
 }
 
