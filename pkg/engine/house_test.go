@@ -17,11 +17,12 @@ const module = "github.com/postmoat/postmoat/"
 
 // storey says how high a room lies: a room imports only rooms below it.
 var storey = map[string]int{
-	"pkg/maillog": 0, "pkg/prefix": 0, "pkg/source": 0,
+	"pkg/maillog": 0, "pkg/prefix": 0, "pkg/source": 0, "pkg/privilege": 0,
 	"pkg/rule": 1, "pkg/score": 1, "pkg/cover": 1, "pkg/allow": 1, "rules": 0,
 	"pkg/ban":      2,
 	"pkg/firewall": 3, "pkg/engine": 3,
 	"pkg/firewall/memory": 4, "pkg/firewall/nftables": 4, "pkg/firewall/iptables": 4, "pkg/firewall/pf": 4,
+	"pkg/firewall/sever": 4, "pkg/firewall/pf/pftest": 4,
 	"pkg/firewall/firewalltest": 5,
 	"pkg/config":                5, "pkg/report": 5, "pkg/daemon": 5, "pkg/loggen": 0,
 	"pkg/control":  6,

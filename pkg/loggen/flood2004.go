@@ -10,8 +10,9 @@ import (
 // codes, no summary at disconnect, short queue IDs.
 
 // begin2004 is two quiet days and then a night in which 230 hosts of six
-// networks send bounces to users that do not exist: one a few seconds at
-// first, four a second after forty minutes, dying away from the second hour on.
+// networks send bounces to users that do not exist: one every few seconds at
+// first, four a second after forty minutes, weaker from the second hour on. The
+// log ends in the middle of it.
 func begin2004(g *generator) {
 	era := &era2004{generator: g, users: []string{"foo", "bar", "hanako", "taro", "info", "webmaster", "sato", "suzuki", "kimura", "ohta", "postmaster", "ml-admin"}}
 	for range 40 {
@@ -24,10 +25,11 @@ func begin2004(g *generator) {
 	// One honest host lives in the middle of an attacking network.
 	neighbour := client{addr: host("198.19.200.0", 25), name: "smtp.neighbour.example"}
 	g.mail = append(g.mail, neighbour)
-	g.repeat(g.first+8*hour, 120*second, g.first+60*hour, func(t int64) {
+	end := g.first + 2*day + 4*hour
+	g.repeat(g.first+8*hour, 120*second, end, func(t int64) {
 		era.accepted(t, g.mail[g.r.IntN(len(g.mail))])
 	})
-	g.repeat(g.first+9*hour, 7*hour, g.first+56*hour, func(t int64) { era.accepted(t, neighbour) })
+	g.repeat(g.first+9*hour, 7*hour, end, func(t int64) { era.accepted(t, neighbour) })
 	for _, t := range []int64{g.first + 15*hour, g.first + 34*hour} { // two honest typos
 		g.at(t, func() { era.typo(t, g.mail[g.r.IntN(40)]) })
 	}
@@ -63,7 +65,7 @@ func (g *era2004) flood(t, start int64, hosts []client) {
 	switch age := t - start; {
 	case age < 40*minute:
 		pause = 250 * 40 * minute / float64(age+minute)
-	case age > 3*hour+30*minute:
+	case age > 2*hour+58*minute:
 		return
 	case age > 70*minute:
 		pause = 250 * float64(age-40*minute) / (30 * minute)
