@@ -165,7 +165,9 @@ func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 		}
 		return out
 	}
-	if e.knock(ev, r.at, out) {
+	// The user name stands before the address in Dovecot's auth lines: good
+	// enough to be shown, not to act on.
+	if ev.Kind != maillog.DovecotAuthFail && e.knock(ev, r.at, out) {
 		return out
 	}
 	out.Verdict = Neutral
