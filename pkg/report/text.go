@@ -2,8 +2,10 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -130,10 +132,12 @@ func (t *text) bans() {
 	if len(r.Bans) == 0 {
 		return
 	}
-	t.title("bans")
+	t.title("bans, those that kept out most first")
 	n := t.bound(len(r.Bans))
-	for i := range r.Bans[:n] {
-		b := &r.Bans[i]
+	bans := slices.Clone(r.Bans)
+	slices.SortStableFunc(bans, func(a, b Ban) int { return cmp.Compare(b.Prevented, a.Prevented) })
+	for i := range bans[:n] {
+		b := &bans[i]
 		end := b.Ended
 		switch {
 		case b.Into != "":
