@@ -89,6 +89,18 @@ func TestBreakerHoldsWideBans(t *testing.T) {
 	r.holds("192.0.2.0/30", "198.51.100.0/24")
 }
 
+// What a wide ban takes over from others is not newly covered.
+func TestBreakerCountsWhatIsNew(t *testing.T) {
+	k := NewBreaker(762, -1)
+	r := &rig{NewBook(maillog.SMTP, real, nil, nil, k), t, 0}
+	r.offend(t0, hostsOf("192.0.2.1", 3)...)
+	r.offend(t0+100, "192.0.0.1", "192.0.0.2", "192.0.1.1", "192.0.1.2", "192.0.3.1", "192.0.3.2")
+	r.holds("192.0.0.0/22") // 1024 less the /24 and the 6
+	if s := k.State(); len(s.Covered) != 1 || s.Covered[0] != (Covered{t0 + 100, 762}) {
+		t.Fatalf("%+v", s)
+	}
+}
+
 // The books of all doors share a breaker, and good senders that were carved
 // around count.
 func TestBreakerOfTwoDoors(t *testing.T) {

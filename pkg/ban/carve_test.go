@@ -343,6 +343,17 @@ func TestCarveASite(t *testing.T) {
 	if n := members(); n != 13 {
 		t.Fatalf("%d members", n)
 	}
+	// The sender in the hole offends: it is banned by itself, for a time of its
+	// own, and the parts stay.
+	r.Flush()
+	r.offend(t0+4, "2001:db8:0:1::1")
+	if x := r.of("2001:db8:0:1::1"); x.Site.IsValid() || x.Until != t0+4+hour {
+		t.Fatalf("%+v", x)
+	}
+	if c := r.Flush(); len(c.Add) != 1 || len(c.Remove) != 0 {
+		t.Fatalf("%+v", c)
+	}
+	r.Unban(t0+4, must("2001:db8:0:1::1"))
 	r.Ended()
 	r.Unban(t0+4, must("2001:db8:0:1::100/120"))
 	r.holds()

@@ -118,10 +118,7 @@ func (b *Book) mayWiden(now int64, p netip.Prefix, claims []claim, why Why, shie
 		switch {
 		case c.from == nil:
 			less(1)
-		case c.from == last:
-		case prefix.Covers(c.from.Prefix, p):
-			return true
-		default:
+		case c.from != last:
 			last = c.from
 			less(prefix.Size(last.Prefix))
 		}
