@@ -9,7 +9,6 @@ import (
 type candidate struct {
 	kind   family
 	hi, lo uint64
-	net    uint64
 	rank   uint32 // what it is worth keeping: 0 dead, else its events
 	newest uint32
 }
@@ -43,26 +42,48 @@ func (t *Table) evict() {
 	for _, w := range t.wide {
 		t.lift(&t.o.Windows[w])
 	}
-	slices.SortFunc(t.pool, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.newest, b.newest),
-			cmp.Compare(a.kind, b.kind), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
-	})
+	// Of the order only the eighth that goes is needed: the worth of its last
+	// one, and which go of those that are worth as much.
 	n := (len(t.pool) + 7) / 8
-	for i, c := range t.pool {
-		if c.rank > 0 {
-			if i >= n {
-				break
-			}
-			t.evicted++
+	t.worth = t.worth[:0]
+	for _, c := range t.pool {
+		t.worth = append(t.worth, c.worth())
+	}
+	slices.Sort(t.worth)
+	limit := t.worth[n-1]
+	ties := t.pool[:0]
+	for _, c := range t.pool {
+		switch w := c.worth(); {
+		case c.rank == 0 || w < limit:
+			t.dismiss(c)
+			n--
+		case w == limit:
+			ties = append(ties, c)
 		}
-		switch c.kind {
-		case family4:
-			clearKey(t, &t.v4, key4(c.lo))
-		case family6:
-			clearKey(t, &t.v6, key6(c.hi))
-		case family16:
-			clearKey(t, &t.exact, key16{c.hi, c.lo})
-		}
+	}
+	slices.SortFunc(ties, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
+	})
+	for _, c := range ties[:max(n, 0)] {
+		t.dismiss(c)
+	}
+}
+
+// worth orders candidates: the least worth keeping first.
+func (c candidate) worth() uint64 { return uint64(c.rank)<<32 | uint64(c.newest) }
+
+// dismiss drops a candidate.
+func (t *Table) dismiss(c candidate) {
+	if c.rank > 0 {
+		t.evicted++
+	}
+	switch c.kind {
+	case family4:
+		clearKey(t, &t.v4, key4(c.lo))
+	case family6:
+		clearKey(t, &t.v6, key6(c.hi))
+	case family16:
+		clearKey(t, &t.exact, key16{c.hi, c.lo})
 	}
 }
 
@@ -90,39 +111,34 @@ func collect[K key](t *Table, s *store[K], seg int, kind family, pool []candidat
 
 // lift raises the singletons of networks that a window may soon fire for.
 func (t *Table) lift(w *Window) {
-	p := t.pool
-	for i := range p {
-		p[i].net = 0
-		switch {
-		case p[i].kind == family4 && w.Width4 != 0:
-			p[i].net = key4(p[i].lo).net(w.Width4)
-		case p[i].kind != family4 && w.Width6 != 0:
-			p[i].net = key6(p[i].hi).net(w.Width6)
-		}
-	}
-	four := func(c *candidate) bool { return c.kind == family4 }
-	slices.SortFunc(p, func(a, b candidate) int {
-		if four(&a) != four(&b) {
-			return less(four(&a))
-		}
-		return cmp.Compare(a.net, b.net)
-	})
-	for i := 0; i < len(p); {
-		j, n := i, 0
-		for ; j < len(p) && p[j].net == p[i].net && four(&p[j]) == four(&p[i]); j++ {
-			if p[j].rank > 0 {
-				n++
+	clear(t.crowd)
+	for pass := range 2 {
+		for i := range t.pool {
+			c := &t.pool[i]
+			net := crowd{four: c.kind == family4}
+			switch {
+			case c.rank == 0:
+				continue
+			case net.four && w.Width4 != 0:
+				net.net = key4(c.lo).net(w.Width4)
+			case !net.four && w.Width6 != 0:
+				net.net = key6(c.hi).net(w.Width6)
+			default:
+				continue
+			}
+			if pass == 0 {
+				t.crowd[net]++
+			} else if n := t.crowd[net]; c.rank == 1 && n >= 2 && n*2 >= w.Clients {
+				c.rank = 2
 			}
 		}
-		if n >= 2 && n*2 >= w.Clients {
-			for ; i < j; i++ {
-				if p[i].rank == 1 {
-					p[i].rank = 2
-				}
-			}
-		}
-		i = j
 	}
+}
+
+// A crowd is the clients of one network in a pool.
+type crowd struct {
+	four bool
+	net  uint64
 }
 
 // thin drops the weakest client of the run that k has lengthened beyond what

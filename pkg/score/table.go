@@ -36,6 +36,8 @@ type Table struct {
 	eval     eval
 	walk     walk
 	pool     []candidate
+	worth    []uint64
+	crowd    map[crowd]int // how many of the pool are of a network
 	one      [1]rec
 	fired    []Fired
 }
@@ -54,7 +56,7 @@ func NewTable(o Options, g *Good) *Table {
 		o.MaxClients = 1_000_000
 	}
 	o.Late = min(max(o.Late, 0), 1<<30)
-	t := &Table{o: o, good: g, byName: map[string]ClassID{}}
+	t := &Table{o: o, good: g, byName: map[string]ClassID{}, crowd: map[crowd]int{}}
 	t.v4.netBits, t.v6.netBits, t.exact.netBits = 32, 64, 64
 	longest := int64(0)
 	for i := range t.o.Windows {
