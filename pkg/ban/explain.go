@@ -55,18 +55,66 @@ func (s *sentences) members(b *Ban) {
 		what = "It "
 	}
 	var list []string
-	for i := range b.Members[:min(shown, len(b.Members))] {
-		m := &b.Members[i]
-		text := m.Cause.text()
-		if m.Key != b.Prefix {
-			text = show(m.Key) + " " + text
+	groups := grouped(b.Members)
+	for _, g := range groups[:min(shown, len(groups))] {
+		text := g[0].Cause.text()
+		if len(b.Members) > 1 || g[0].Key != b.Prefix {
+			text = names(g) + " " + text
 		}
 		list = append(list, text)
 	}
-	if n := len(b.Members) - shown; n > 0 {
+	if len(groups) > shown {
+		n := 0
+		for _, g := range groups[shown:] {
+			n += len(g)
+		}
 		list = append(list, fmt.Sprintf("and %d more", n))
 	}
 	s.add("%s%s.", what, strings.Join(list, "; "))
+}
+
+// grouped puts together the members that a window made offenders for what
+// their network did, in the order of their first.
+func grouped(members []Member) [][]*Member {
+	type reason struct {
+		network     netip.Prefix
+		window      string
+		first, last int64
+	}
+	at := map[reason]int{}
+	var groups [][]*Member
+	for i := range members {
+		m := &members[i]
+		c := &m.Cause
+		if !c.Network.IsValid() {
+			groups = append(groups, []*Member{m})
+			continue
+		}
+		k := reason{c.Network, c.Window, c.First, c.Last}
+		g, ok := at[k]
+		if !ok {
+			g = len(groups)
+			at[k] = g
+			groups = append(groups, nil)
+		}
+		groups[g] = append(groups[g], m)
+	}
+	return groups
+}
+
+// names lists the keys of some members.
+func names(ms []*Member) string {
+	var list []string
+	for _, m := range ms[:min(shown, len(ms))] {
+		list = append(list, show(m.Key))
+	}
+	if n := len(ms) - shown; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list, ", "), n)
+	}
+	if n := len(list); n > 1 {
+		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
+	}
+	return list[0]
 }
 
 // text reads on from the name of the offender.

@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 	})
 	x = r.of("192.0.2.0/24")
 	r.Knock(x, t0+100, 5)
-	tells(t, x, "It holds 5 offenders: 192.0.2.1 reached", "192.0.2.2 took part when 192.0.2.0/24 together reached 10.5 of 10", "and 2 more",
+	tells(t, x, "It holds 5 offenders: 192.0.2.1 reached", "192.0.2.2, 192.0.2.3, 192.0.2.4 and 1 more took part when 192.0.2.0/24 together reached 10.5 of 10",
 		"A /24 needs 3 offenders and has 5; it costs 379 (an entry counts 128, each address that did not offend 1), without it ",
 		"a /22, would cost 1147 instead of 379 and was not taken: known-good sender 192.0.1.9 is in it", "5 knocks, the last at 2027-01-15 08:01:40 UTC")
 	r.Knock(x, x.Until-1, 1)

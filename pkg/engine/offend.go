@@ -56,12 +56,16 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 			}
 		}
 		w := &e.o.Windows[f.Window]
+		factor := 0 // networks get none
+		if !network.IsValid() {
+			factor = e.good.Factor(client)
+		}
 		e.offenders = append(e.offenders, ban.Offender{
 			Key:         k,
 			LastOffence: f.Time,
 			Cause: ban.Cause{
 				Window: w.Name, Span: w.Span, Units: f.Units, Limit: f.Limit, Events: f.Events,
-				First: f.First, Last: f.Time, Rules: f.Rules, Network: network,
+				First: f.First, Last: f.Time, Rules: f.Rules, Network: network, Factor: factor,
 			},
 		})
 		if k.IsSingleIP() {
