@@ -10,11 +10,6 @@ import (
 	"github.com/postmoat/postmoat/pkg/firewall/pf/pftest"
 )
 
-func TestMain(m *testing.M) {
-	pftest.Main()
-	m.Run()
-}
-
 // mainRules are those of an operator who has done what Advice says.
 const mainRules = `
 anchor "postmoat"
@@ -49,7 +44,11 @@ func TestSuite(t *testing.T) {
 			w, _ := start(t, flavour)
 			// Many short steps of the suite's clock are some seconds.
 			now := time.Unix(w.State().Now, 0)
-			firewalltest.Run(t, suite(w, &now))
+			s := suite(w, &now)
+			if flavour != pftest.FreeBSD { // it has the tightest limits
+				s.Large = 20_000
+			}
+			firewalltest.Run(t, s)
 			allowed(t, w)
 		})
 	}
