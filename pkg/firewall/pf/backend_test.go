@@ -75,7 +75,7 @@ func TestCuts(t *testing.T) {
 		a := [16]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 7: byte(rnd.IntN(8)), 15: byte(rnd.IntN(2))}
 		return netip.PrefixFrom(netip.AddrFrom16(a), []int{56, 62, 64, 64, 128}[rnd.IntN(5)]).Masked()
 	}
-	var both [2]firewall.Backend = [2]firewall.Backend{b, twin}
+	both := [2]firewall.Backend{b, twin}
 	for round := range 12 {
 		var allow []netip.Prefix
 		for range rnd.IntN(4) {

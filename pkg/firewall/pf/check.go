@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -139,12 +140,34 @@ func (b *Backend) main() (m mainRules, err error) {
 		case m.called || len(words) == 0:
 		case words[0] == "anchor" && len(words) > 1 && calls(words[1], b.names.outer):
 			m.called = true
-		case words[0] == "pass" && slices.Contains(words, "quick") && !slices.Contains(words, "out"):
+		case b.shadows(words):
 			m.shadows = append(m.shadows, strings.TrimSpace(line))
 		}
 	}
 	return m, nil
 }
+
+// shadows says whether a rule lets packets to our ports pass without looking
+// any further.
+func (b *Backend) shadows(rule []string) bool {
+	if rule[0] != "pass" || !slices.Contains(rule, "quick") || slices.Contains(rule, "out") || slices.Contains(rule, "lo0") {
+		return false
+	}
+	to := rule[max(slices.Index(rule, "to"), 0):]
+	i := slices.Index(to, "port")
+	if i < 0 || i+2 >= len(to) || to[i+1] != "=" {
+		return true
+	}
+	// One port, which older versions print by the name of its service.
+	n, err := strconv.ParseUint(to[i+2], 10, 16)
+	if err != nil {
+		return slices.Contains(services[:], to[i+2])
+	}
+	return slices.Contains(b.o.AllPorts(), uint16(n))
+}
+
+// services are the names of mail ports in /etc/services of the BSDs.
+var services = [...]string{"smtp", "submission", "submissions", "smtps", "pop3", "pop3s", "imap", "imap2", "imaps", "sieve"}
 
 // calls says whether the name of an anchor rule of the main ruleset, quoted,
 // means our anchor. A wildcard ("mail/*") stands for the anchors below another

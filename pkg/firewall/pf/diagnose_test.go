@@ -29,6 +29,8 @@ func TestDiagnose(t *testing.T) {
 		"another one's below":       {rules: "anchor \"com.apple/*\"\n", problems: []string{uncalled}},
 		"pf is off":                 {rules: "anchor \"postmoat\"\n", off: true, problems: []string{off}},
 		"nothing is right":          {off: true, problems: []string{off, uncalled}},
+		"others before it":          {rules: "pass in quick proto tcp from any to any port 22\npass out quick all\nanchor \"postmoat\"\n"},
+		"everything before it":      {rules: "pass quick all\nanchor \"postmoat\"\n", warnings: 1},
 		"too late":                  {rules: "pass in quick proto tcp from any to any port 25\npass out quick all\nanchor \"postmoat\"\n", warnings: 1},
 	} {
 		for _, flavour := range pftest.Flavours {

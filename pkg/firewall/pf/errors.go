@@ -38,8 +38,10 @@ func explain(op string, err error) error {
 		e.Kind, e.Hint = firewall.ErrMissingModule, "The kernel has no pf: on FreeBSD, kldload pf, and pf_load=YES in /boot/loader.conf."
 	case says("/dev/pf: Permission denied"), says("/dev/pf: Operation not permitted"), errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = firewall.ErrNotPermitted, "pfctl has to open /dev/pf for writing: run as root."
+	case says(": DIOC") && says("Operation not permitted"):
+		e.Kind, e.Hint = firewall.ErrNotPermitted, "The kernel refuses every change to pf: lower kern.securelevel, which is 2 or more (FreeBSD: 3)."
 	case isConst(err):
-		e.Kind, e.Hint = firewall.ErrGone, "Somebody made a table const: set it up again."
+		e.Kind, e.Hint = firewall.ErrGone, "Somebody made a table const: set it up again. (Or kern.securelevel is too high.)"
 	case says("Cannot allocate memory"):
 		e.Kind, e.Hint = firewall.ErrSetFull, "All tables together are full: set limit table-entries 1000000 in pf.conf, or lower collapse.budget."
 	case saysLine(text, "pfctl: Invalid argument"):

@@ -116,3 +116,34 @@ func TestTail(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 }
+
+// TestExplain: texts as the systems write them, among notes, with and without
+// the full stop.
+func TestExplain(t *testing.T) {
+	for text, kind := range map[string]error{
+		"pfctl: /dev/pf: Permission denied\n":                                                        firewall.ErrNotPermitted,
+		"pfctl: /dev/pf: No such file or directory":                                                  firewall.ErrMissingModule,
+		"pfctl: /dev/pf: Device not configured":                                                      firewall.ErrMissingModule,
+		"pfctl: DIOCXBEGIN: Operation not permitted":                                                 firewall.ErrNotPermitted,
+		"pfctl: Operation not permitted.\n":                                                          firewall.ErrGone,
+		"No ALTQ support in kernel\nALTQ related functions disabled\npfctl: Table does not exist.\n": firewall.ErrGone,
+		"pfctl: Table does not exist\n":                                                              firewall.ErrGone,
+		"pfctl: Anchor or Ruleset does not exist.\n":                                                 firewall.ErrGone,
+		"pfctl: Cannot allocate memory\n":                                                            firewall.ErrSetFull,
+		"1 table created.\npfctl: Invalid argument.\n":                                               firewall.ErrSetFull,
+		"pfctl: cannot decode 192.0.2.1/33: Invalid argument\n":                                      nil,
+		"stdin:1: syntax error\n":                                                                    nil,
+	} {
+		err := explain("apply", &refusal{255, text})
+		_, typed := errors.AsType[*firewall.Error](err)
+		if typed != (kind != nil) || kind != nil && !errors.Is(err, kind) || typed && firewall.Hint(err) == "" {
+			t.Errorf("%q: %v", text, err)
+		}
+		if !strings.HasPrefix(err.Error(), "pf: apply: ") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := New(Options{Options: firewall.Options{Ports: [2][]uint16{{25}}}, MaxAge: -1}); err == nil {
+		t.Error("a negative age, no error")
+	}
+}

@@ -32,11 +32,15 @@
 //     entries, and every ten minutes the entries.
 //   - Where rdr changes the port before the rules see it (FreeBSD, macOS), the
 //     doors must have the port that the packet is redirected to.
+//
+// All of this follows manuals, sources and measurements of pfctl built
+// elsewhere; it has been tested against the fake in pftest, never on a BSD.
 package pf
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"sync"
@@ -93,6 +97,9 @@ func New(o Options) (*Backend, error) {
 	}
 	if o.MaxAge == 0 {
 		o.MaxAge = DefaultMaxAge
+	}
+	if o.MaxAge < time.Second {
+		return nil, fmt.Errorf("pf options: max age %v: must be at least a second", o.MaxAge)
 	}
 	b := &Backend{o: o, names: newNames(o.Options), timeout: runTime}
 	b.forget()

@@ -28,7 +28,7 @@ const (
 
 // programs is where pfctl is on the systems that have it: a fixed list, so that
 // nothing depends on the environment postmoat was started with.
-var programs = [...]string{"/sbin/pfctl", "/usr/sbin/pfctl", "/rescue/pfctl"}
+var programs = [...]string{"/sbin/pfctl", "/usr/sbin/pfctl"}
 
 // A refusal is an exit code other than 0. Other than that code nothing is a
 // failure: pfctl also writes notes to standard error.
