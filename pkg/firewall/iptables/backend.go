@@ -54,6 +54,7 @@ type Backend struct {
 	mu     sync.Mutex
 	up     bool
 	rules  [len(families)]*rules         // as we made them; nil: that family has none
+	made   [len(families)]bool           // table raw (iptables-nft) was not there before
 	noIPv6 error                         // why IPv6 has none
 	allow  [len(families)][]netip.Prefix // what the allow sets hold
 	sets   map[set]*state                // of the ban sets; nil: not set up

@@ -3,7 +3,6 @@
 package iptables_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -41,8 +40,9 @@ func (v variant) need(t testing.TB) {
 	}
 	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // not the host's
 	for _, tool := range []string{v.v4, v.v6} {
-		// The table comes with the first question, and never goes.
+		// A table comes with the first question, and never goes.
 		run(t, "", tool, "-t", "raw", "-S")
+		run(t, "", tool, "-t", "filter", "-S")
 	}
 }
 
@@ -115,6 +115,7 @@ func (v variant) suite() firewalltest.Suite {
 		Persists:  true,
 		Snapshot:  v.snapshot,
 		Foreign: func(t testing.TB) {
+			before := run(t, "", "nft", "list", "ruleset")
 			run(t, "create postmoat hash:net\nadd postmoat 192.0.2.99\ncreate postmoat-mine hash:ip timeout 9999\nadd postmoat-mine 192.0.2.1\n", "ipset", "restore")
 			run(t, "", v.v4, "-N", "postmoat")
 			run(t, "", v.v4, "-A", "postmoat", "-m", "set", "--match-set", "postmoat-mine", "src", "-j", "DROP")
@@ -127,12 +128,8 @@ func (v variant) suite() firewalltest.Suite {
 				run(t, "", v.v4, "-F")
 				run(t, "", v.v4, "-X")
 				run(t, "", "ipset", "destroy")
-				if v == nft {
-					run(t, "", "nft", "flush", "ruleset")
-				} else {
-					// Nothing removes a table filter that was not there before.
-					run(t, "", v.v4, "-t", "filter", "-S")
-				}
+				run(t, "", "nft", "flush", "ruleset")
+				run(t, before, "nft", "-f", "-")
 			})
 		},
 		Wrecks: map[string]func(testing.TB, string){
@@ -197,5 +194,3 @@ func TestPackets(t *testing.T) {
 		})
 	}
 }
-
-var _ = os.Stdout

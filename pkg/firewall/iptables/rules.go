@@ -134,11 +134,13 @@ func (b *Backend) build(r *rules) error {
 	if err != nil {
 		return err
 	}
-	made := slices.ContainsFunc(hooks, func(line string) bool { return strings.Contains(line, madeTable) })
-	if r.native && len(hooks) == 0 {
+	// A flush takes the note away with the hook: so it is kept in mind as well.
+	made := b.made[r.family] || noted(hooks)
+	if r.native && len(hooks) == 0 && !made {
 		there, err := tableExists(r.family)
 		made = err == nil && !there
 	}
+	b.made[r.family] = made
 	if err := r.buildBody(b.wanted(r.family)); err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func (r *rules) unhook(lines []string) error {
 
 // remove takes hooks and chain away, and the table if it was made for us and is
 // empty.
-func (r *rules) remove() error {
+func (r *rules) remove(made bool) error {
 	hooks, err := r.listHooks()
 	if err != nil {
 		return err
@@ -218,11 +220,15 @@ func (r *rules) remove() error {
 	if err := r.ipt.ClearAndDeleteChain(rawTable, r.chain); err != nil {
 		return err
 	}
-	made := slices.ContainsFunc(hooks, func(line string) bool { return strings.Contains(line, madeTable) })
-	if r.native && made {
+	if r.native && (made || noted(hooks)) {
 		r.removeTable()
 	}
 	return nil
+}
+
+// noted says whether hooks have the note that the table was made for them.
+func noted(hooks []string) bool {
+	return slices.ContainsFunc(hooks, func(line string) bool { return strings.Contains(line, madeTable) })
 }
 
 // inWords are rules as iptables shows them, if it shows them as they were given.

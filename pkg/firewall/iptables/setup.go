@@ -57,14 +57,14 @@ func (b *Backend) setup(allow []netip.Prefix) error {
 		err := b.build(r)
 		if family(f) == ipv6 && missingFamily(err) { // no match for sets, say
 			b.noIPv6, all[f] = explain("set up IPv6", err), nil
-			err = r.remove()
+			err = r.remove(b.made[f])
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, r := range b.others(all) {
-		if err := r.remove(); err != nil {
+		if err := r.remove(false); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (b *Backend) teardown() error {
 	for _, f := range families {
 		r, err := b.openRules(f)
 		if err == nil && (r.native || legacyTable(f) || os.Getuid() != 0) {
-			err = r.remove()
+			err = r.remove(b.made[f])
 		}
 		if err != nil && !(f == ipv6 && missingFamily(err)) {
 			return err
@@ -228,7 +228,7 @@ func (b *Backend) teardown() error {
 		}
 	}
 	for _, r := range b.others(all) {
-		if err := r.remove(); err != nil {
+		if err := r.remove(false); err != nil {
 			return err
 		}
 	}
@@ -244,6 +244,6 @@ func (b *Backend) teardown() error {
 		return err
 	}
 	b.up, b.sets, b.strays, b.noIPv6 = false, nil, nil, nil
-	b.rules, b.allow = [len(families)]*rules{}, [len(families)][]netip.Prefix{}
+	b.rules, b.made, b.allow = [len(families)]*rules{}, [len(families)]bool{}, [len(families)][]netip.Prefix{}
 	return nil
 }
