@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,6 +15,7 @@ func checkCommand() *cobra.Command {
 	var (
 		set      settings
 		defaults bool
+		kernel   bool
 	)
 	c := &cobra.Command{
 		Use:   "check",
@@ -21,9 +23,13 @@ func checkCommand() *cobra.Command {
 		Long: `check reads the configuration and the rules, reports every mistake with file and
 line, and runs the examples of every rule. It changes nothing.
 
+With --firewall it also tries which firewalls work on this host, and says why
+not: each is set up under a name of its own and removed again at once.
+
 Exit code 0: all is well. 1: something is wrong.`,
 		Example: `  postmoat check
   postmoat check --config /etc/postmoat/postmoat.yaml --rules /etc/postmoat/rules.d
+  postmoat check --firewall
   postmoat check --defaults > postmoat.yaml`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -55,11 +61,16 @@ Exit code 0: all is well. 1: something is wrong.`,
 			for _, name := range rules.Idle() {
 				fmt.Fprintf(out, "warning: rule %q is out: none of its windows is configured\n", name)
 			}
-			_, err = fmt.Fprintf(out, "%s: ok\n%d rules of %s: ok, their examples read as they say\n", cfg.name(), len(rules.Rules()), strings.Join(cfg.Rules, ", "))
-			return err
+			if _, err := fmt.Fprintf(out, "%s: ok\n%d rules of %s: ok, their examples read as they say\n", cfg.name(), len(rules.Rules()), strings.Join(cfg.Rules, ", ")); err != nil || !kernel {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), firewallTimeout)
+			defer cancel()
+			return cfg.checkFirewall(ctx, func(format string, args ...any) { fmt.Fprintf(out, format, args...) })
 		},
 	}
 	set.add(c)
+	c.Flags().BoolVar(&kernel, "firewall", false, "also try which firewalls work on this host")
 	c.Flags().BoolVar(&defaults, "defaults", false, "print the default configuration with comments and stop")
 	return c
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/postmoat/postmoat/pkg/firewall"
 )
 
 // Exit codes.
@@ -40,7 +43,7 @@ func run() int {
 		}
 		fmt.Fprintln(os.Stderr, line)
 	}
-	if h := hint(err); h != "" {
+	if h := cmp.Or(hint(err), firewall.Hint(err)); h != "" {
 		fmt.Fprintln(os.Stderr, "postmoat: hint: "+h)
 	}
 	if usage {
@@ -92,7 +95,7 @@ Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
 	})
-	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), versionCommand())
+	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand())
 	return c
 }
 

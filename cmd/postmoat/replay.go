@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -23,6 +24,7 @@ func replayCommand() *cobra.Command {
 		format       string
 		top          int
 		asHost       bool
+		apply, yes   bool
 	)
 	c := &cobra.Command{
 		Use:   "replay FILE...",
@@ -30,7 +32,9 @@ func replayCommand() *cobra.Command {
 		Long: `replay reads old maillogs, plain or compressed (gzip, bzip2, xz, zstd), in any
 order, as one log; - is standard input. It simulates the bans and reports which
 networks would have been banned, when and why, what that would have prevented
-and whom it would have hurt. It bans nobody.
+and whom it would have hurt. It bans nobody, unless --apply says so: then the
+bans that still run at the end of the logs are put into the firewall, for the
+time they have left.
 
 It looks at nothing on this host (interfaces, postconf, DNS) unless --as-host
 says that the logs are of this host. Lines before --since are read too: they
@@ -40,6 +44,7 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 		Example: `  postmoat replay /var/log/mail.log*
   postmoat replay --since 2026-11-20 --format json /var/log/mail.log | jq .prevented
   postmoat replay --rules builtin --rules ./new-rules mail.log.1.gz
+  postmoat replay --apply /var/log/mail.log
   journalctl -o short-iso -t postfix/smtpd | postmoat replay -`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkFormat(format); err != nil {
@@ -74,10 +79,17 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if err != nil {
 				return err
 			}
-			allowed, notes, err := cfg.allow(c.Context(), asHost)
+			if yes && !apply {
+				return usagef("--yes is for --apply")
+			}
+			allowed, notes, err := cfg.allow(c.Context(), asHost || apply)
 			if err != nil {
 				return err
 			}
+			// Memory that is never touched costs nothing, and puts off the first
+			// garbage collections, which would slow a short replay down.
+			ballast := make([]byte, 32<<20)
+			defer runtime.KeepAlive(ballast)
 			e := engine.New(cfg.engine(rules, allowed))
 			bar, done := progress(c.ErrOrStderr())
 			r, err := report.Replay(c.Context(), e, rules, report.Options{
@@ -95,7 +107,12 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			} else {
 				err = errors.Join(err, r.Text(w, top))
 			}
-			return errors.Join(err, w.Flush())
+			err = errors.Join(err, w.Flush())
+			if !apply || err != nil {
+				return err
+			}
+			a := &applier{cfg: cfg, allow: allowed, in: c.InOrStdin(), out: c.ErrOrStderr(), yes: yes}
+			return a.apply(c.Context(), e, r.Last)
 		},
 	}
 	set.add(c)
@@ -103,6 +120,8 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 	c.Flags().StringVar(&since, "since", "", "score lines from `TIME` on")
 	c.Flags().StringVar(&until, "until", "", "stop at lines after `TIME`")
 	c.Flags().BoolVar(&asHost, "as-host", false, "the logs are of this host: never ban its own addresses, gateways, resolvers and Postfix's networks")
+	c.Flags().BoolVar(&apply, "apply", false, "put the bans that still run at the end of the logs into the firewall; implies --as-host")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask before --apply bans")
 	c.Flags().IntVar(&top, "top", 10, "show at most `N` rows of each list, 0 for all")
 	addFormat(c, &format)
 	return c

@@ -74,10 +74,11 @@ func (l *loaded) name() string {
 // rules loads and compiles the rules.
 func (l *loaded) rules() (*rule.Set, error) {
 	specs, err := config.LoadRules(l.Rules, builtin.FS)
-	if err != nil {
-		return nil, err
+	set, more := rule.Compile(specs, windowNames(l.Windows))
+	if err = errors.Join(err, more); err != nil {
+		return nil, err // every mistake at once
 	}
-	return rule.Compile(specs, windowNames(l.Windows))
+	return set, nil
 }
 
 func windowNames(ws []score.Window) []string {
@@ -129,29 +130,42 @@ func parseTime(flag, s string, loc *time.Location) (time.Time, error) {
 	return time.Time{}, hinted{usagef("%s %s: not a time", flag, s), fmt.Sprintf("write it like %q or %q", "2026-11-23 08:00", "2026-11-23T08:00:00Z")}
 }
 
-// allow collects what is never banned; notes say what was left out. asHost
-// looks at this host too.
-func (l *loaded) allow(ctx context.Context, asHost bool) (*prefix.Set, []string, error) {
+// collect collects what is never banned. asHost looks at this host too.
+func (l *loaded) collect(ctx context.Context, asHost bool) (*allow.List, error) {
 	o := allow.Options{
-		Files:   l.Allow.Files,
-		Names:   l.Allow.Names,
-		Private: l.Allow.Private,
-		Host:    asHost,
-		NoDNS:   !asHost,
+		Files:         l.Allow.Files,
+		Names:         l.Allow.Names,
+		Private:       l.Allow.Private,
+		Host:          asHost,
+		NoDNS:         !asHost,
+		SSHConnection: os.Getenv("SSH_CONNECTION"),
 	}
 	for _, n := range l.Allow.Networks {
 		o.Networks = append(o.Networks, allow.Network{Prefix: n.Prefix, Origin: n.Pos.String()})
 	}
+	if !asHost {
+		o.SSHConnection = ""
+	}
 	list, err := allow.New(o).Collect(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("collect allowlist: %w", err)
+		return nil, fmt.Errorf("collect allowlist: %w", err)
+	}
+	return list, nil
+}
+
+// allow is the allowlist for a replay; notes say what is wrong with it or was
+// left out.
+func (l *loaded) allow(ctx context.Context, asHost bool) (*prefix.Set, []string, error) {
+	list, err := l.collect(ctx, asHost)
+	if err != nil {
+		return nil, nil, err
 	}
 	var notes []string
 	for _, p := range list.Problems() {
 		notes = append(notes, "Allowlist: "+p.String()+".")
 	}
 	if list.BanNothing() {
-		return nil, nil, hinted{fmt.Errorf("allowlist: %s", strings.Join(notes, "\n")), "without its allowlist postmoat bans nothing"}
+		return nil, nil, hinted{errors.New(strings.Join(notes, "\n")), "without its allowlist postmoat bans nothing"}
 	}
 	if !asHost && len(l.Allow.Names) > 0 {
 		notes = append(notes, fmt.Sprintf("The DNS names of the allowlist (%s) were not resolved; --as-host does that.", strings.Join(l.Allow.Names, ", ")))

@@ -20,7 +20,7 @@ var (
 )
 
 // routes are the networks in which the clients live, behind one cable.
-var routes = []string{"192.0.2.0/24", "203.0.113.0/24", "2001:db8::/36"}
+var routes = []string{"192.0.2.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/36"}
 
 // A Net is a mail server and a cable to where all its clients are. The server
 // lives in the namespace of the test itself, where the backend works.
