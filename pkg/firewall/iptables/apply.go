@@ -5,8 +5,6 @@ package iptables
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -117,81 +115,6 @@ func (b *Backend) apply(ctx context.Context, c ban.Change) error {
 	return nil
 }
 
-// enlarge lets the sets that a change adds to grow.
-func (b *Backend) enlarge(c ban.Change) error {
-	full := make(map[set]bool)
-	for _, list := range [][]ban.Entry{c.Add, c.Refresh} {
-		for _, e := range list {
-			full[setOf(e)] = true
-		}
-	}
-	for s := range full {
-		if err := b.grow(s, 2*b.sets[s].max); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// makeRoom lets a set grow when it might not take n more.
-func (b *Backend) makeRoom(s set, n int) error {
-	st := b.sets[s]
-	if st.most+n <= st.max {
-		return nil
-	}
-	headers, err := b.headers()
-	if err != nil {
-		return err
-	}
-	if h, ok := headers[s.name(b.o.Owner)]; ok {
-		st.most, st.max = h.entries, h.max()
-	}
-	// The kernel counts entries that have ended until it comes by to collect
-	// them: so there has to be more room than this.
-	if st.most+n <= st.max/2 {
-		return nil
-	}
-	return b.grow(s, ceil2(2*(st.most+n)))
-}
-
-// grow puts a larger set with the same entries in the place of a set.
-func (b *Backend) grow(s set, most int) error {
-	if most > maxMax {
-		return &firewall.Error{Backend: name, Op: "apply", Kind: firewall.ErrSetFull,
-			Err: fmt.Errorf("set %s: more than %d entries", s.name(b.o.Owner), maxMax), Hint: "Lower collapse.budget."}
-	}
-	var fill, put script
-	if err := b.copy(&fill, s, 0, most); err != nil {
-		return err
-	}
-	if err := b.feed(&fill); err != nil {
-		return errors.Join(err, b.discard())
-	}
-	put.swap(s, b.o.Owner)
-	if err := b.feed(&put); err != nil {
-		return err
-	}
-	b.sets[s].max = most
-	return nil
-}
-
-// copy makes a set aside with what a set holds, and room for n more. What has no
-// end, which only a foreign hand can have put there, is left out.
-func (b *Backend) copy(fill *script, s set, n, most int) error {
-	held, err := b.members(s)
-	if err != nil {
-		return err
-	}
-	aside := s.aside(b.o.Owner)
-	fill.create(s, aside, len(held)+n, most)
-	for _, m := range held {
-		if m.seconds > 0 && m.belongs(s) {
-			fill.carry(aside, m)
-		}
-	}
-	return nil
-}
-
 // fill makes the sets that are to be swapped in. An error changes nothing.
 func (b *Backend) fill(jobs map[set]*job, aside map[set]bool) error {
 	var fill script
@@ -254,78 +177,4 @@ func (b *Backend) note(s set, j *job, now time.Time) {
 		st.tally.drop(e.Prefix)
 	}
 	st.most = min(st.most, len(st.tally.ends))
-}
-
-// takeBack makes the sets hold what they held before a change that was refused
-// halfway, and returns why it was.
-func (b *Backend) takeBack(why error, jobs map[set]*job, aside map[set]bool, now time.Time) error {
-	why = explain("apply", why)
-	known := !errors.Is(why, firewall.ErrUncertain)
-	for s := range jobs {
-		known = known && b.sets[s].tally != nil && !aside[s]
-	}
-	var faults []error
-	for _, s := range banSets() {
-		if j := jobs[s]; j != nil && known {
-			// Set by set: one that is gone must not keep the others from it.
-			if err := b.feed(b.undo(s, j, now)); err != nil {
-				faults = append(faults, err)
-			}
-		}
-	}
-	_ = b.discard()
-	switch {
-	case known && len(faults) == 0:
-		return why
-	case known && errors.Is(why, firewall.ErrGone) && gone(faults):
-		// What is gone holds nothing of the change either.
-	case errors.Is(why, firewall.ErrNotPermitted), errors.Is(why, firewall.ErrMissingProgram), errors.Is(why, firewall.ErrMissingModule):
-		return why // nothing was done
-	default:
-		why = &firewall.Error{Backend: name, Op: "apply", Kind: firewall.ErrUncertain,
-			Err: errors.Join(append(faults, why)...), Hint: "Read back what is there and repair it."}
-	}
-	for s := range jobs {
-		b.sets[s].tally = nil
-	}
-	return why
-}
-
-// gone says that all errors are about what is not there any more.
-func gone(faults []error) bool {
-	return !slices.ContainsFunc(faults, func(err error) bool { return !errors.Is(explain("", err), firewall.ErrGone) })
-}
-
-// undo is what makes a set hold what it held before a job.
-func (b *Backend) undo(s set, j *job, now time.Time) *script {
-	undo := new(script)
-	before := func(e ban.Entry) {
-		if d, ok := b.sets[s].tally.left(e.Prefix, now); ok {
-			undo.add(s.name(b.o.Owner), e.Prefix, seconds(d))
-		} else {
-			undo.del(s.name(b.o.Owner), e.Prefix)
-		}
-	}
-	for _, e := range j.put {
-		before(e.Entry)
-	}
-	for _, e := range j.remove {
-		before(e)
-	}
-	return undo
-}
-
-// discard destroys what was filled aside.
-func (b *Backend) discard() error {
-	headers, err := b.headers()
-	if err != nil {
-		return err
-	}
-	var away script
-	for _, s := range allSets() {
-		if _, ok := headers[s.aside(b.o.Owner)]; ok {
-			away.word("destroy ", s.aside(b.o.Owner))
-		}
-	}
-	return b.feed(&away)
 }

@@ -3,6 +3,7 @@
 package iptables_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,7 +16,12 @@ import (
 	"github.com/postmoat/postmoat/pkg/firewall/iptables"
 )
 
-func TestMain(m *testing.M) { firewalltest.Main(m) }
+func TestMain(m *testing.M) {
+	if want := os.Getenv(capsEnv); want != "" {
+		ordinaryUser(want)
+	}
+	firewalltest.Main(m)
+}
 
 // A variant is one of the two kinds of iptables.
 type variant struct{ v4, v6 string }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,9 @@ const (
 	runLimit = 2 * time.Minute
 	// maxStderr is how much of its complaints is kept.
 	maxStderr = 4096
+	// lockVariable names the lock of the legacy iptables, for users that may
+	// not write the usual one.
+	lockVariable = "XTABLES_LOCKFILE"
 )
 
 // sbin is where firewall programs are, and where the PATH of an ordinary user
@@ -51,6 +55,9 @@ func run(program string, stdin []byte, line func(string), args ...string) error 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	if lock, ok := os.LookupEnv(lockVariable); ok {
+		cmd.Env = append(cmd.Env, lockVariable+"="+lock)
+	}
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
 	cmd.Stdin = bytes.NewReader(stdin)

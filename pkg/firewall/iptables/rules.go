@@ -116,10 +116,12 @@ func (r *rules) listHooks() ([]string, error) {
 	}), nil
 }
 
-// listBody are the rules of our chain, false when there is none. (A missing
-// chain is an error that go-iptables does not recognise with iptables-nft.)
+// listBody are the rules of our chain, false when there is none. (go-iptables
+// knows the error of a missing chain with the legacy variant only, and its
+// ChainExists says no of a chain whose rules cannot be shown.)
 func (r *rules) listBody() ([]string, bool, error) {
-	if there, err := r.ipt.ChainExists(rawTable, r.chain); err != nil || !there {
+	chains, err := r.ipt.ListChains(rawTable)
+	if err != nil || !slices.Contains(chains, r.chain) {
 		return nil, false, err
 	}
 	lines, err := r.ipt.List(rawTable, r.chain)
@@ -217,8 +219,12 @@ func (r *rules) remove(made bool) error {
 	if err := r.unhook(hooks); err != nil {
 		return err
 	}
-	if err := r.ipt.ClearAndDeleteChain(rawTable, r.chain); err != nil {
+	if _, there, err := r.listBody(); err != nil {
 		return err
+	} else if there {
+		if err := errors.Join(r.ipt.ClearChain(rawTable, r.chain), r.ipt.DeleteChain(rawTable, r.chain)); err != nil {
+			return err
+		}
 	}
 	if r.native && (made || noted(hooks)) {
 		r.removeTable()
