@@ -58,8 +58,11 @@ Exit code 0: all is well. 1: something is wrong.`,
 			for _, w := range cfg.Warnings() {
 				fmt.Fprintln(out, "warning: "+w)
 			}
-			for _, name := range rules.Idle() {
-				fmt.Fprintf(out, "warning: rule %q is out: none of its windows is configured\n", name)
+			if idle := rules.Idle(); len(idle) > 0 {
+				fmt.Fprintf(out, "warning: %d shipped rules are out, because none of their windows is configured: %s\n", len(idle), strings.Join(idle, ", "))
+			}
+			for _, name := range rules.Unused() {
+				fmt.Fprintf(out, "warning: window %q: no rule names it, so nothing ever counts there\n", name)
 			}
 			if _, err := fmt.Fprintf(out, "%s: ok\n%d rules of %s: ok, their examples read as they say\n", cfg.name(), len(rules.Rules()), strings.Join(cfg.Rules, ", ")); err != nil || !kernel {
 				return err
