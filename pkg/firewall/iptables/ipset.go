@@ -86,9 +86,10 @@ func ceil2(n int) int {
 	return 1 << bits.Len(uint(n-1))
 }
 
-// seconds is a timeout: whole seconds, rather late than early.
+// seconds is a timeout in whole seconds: the nearest, as some time passes anyway
+// until the kernel gets it.
 func seconds(d time.Duration) int {
-	return int(min((d+time.Second-1)/time.Second, maxTimeout))
+	return int(min(max(d.Round(time.Second)/time.Second, 1), maxTimeout))
 }
 
 // A header is what `ipset list -terse` says of a set.

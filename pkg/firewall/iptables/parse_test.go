@@ -53,7 +53,7 @@ func TestParseMember(t *testing.T) {
 
 func TestSeconds(t *testing.T) {
 	for d, want := range map[time.Duration]int{
-		1: 1, time.Second: 1, time.Second + 1: 2, 90 * time.Second: 90, 1000 * time.Hour: maxTimeout,
+		1: 1, time.Second: 1, 1400 * time.Millisecond: 1, 1600 * time.Millisecond: 2, 90 * time.Second: 90, 1000 * time.Hour: maxTimeout,
 	} {
 		if got := seconds(d); got != want {
 			t.Errorf("seconds(%v) = %d, want %d", d, got, want)

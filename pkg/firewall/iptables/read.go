@@ -26,8 +26,10 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 	defer b.mu.Unlock()
 	b.strays = nil
 	var all []firewall.Active
+	read := make(map[set]time.Time) // when each set was: its remaining times run since
 	for _, s := range banSets() {
 		now := b.o.Now()
+		read[s] = now
 		held, err := b.members(s)
 		if err != nil {
 			return nil, explain("read", fmt.Errorf("set %s: %w", s.name(b.o.Owner), err))
@@ -51,6 +53,12 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 		}
 		if st := b.sets[s]; st != nil {
 			st.tally, st.most = tally, len(held)
+		}
+	}
+	now := b.o.Now()
+	for i := range all {
+		if a := &all[i]; a.Remaining > 0 {
+			a.Remaining = max(a.Remaining-now.Sub(read[setOf(a.Entry)]), 1)
 		}
 	}
 	firewall.Sort(all)
