@@ -36,9 +36,6 @@ func (b *Backend) Cut() Cut {
 func (b *Backend) cutStates(fresh []ban.Entry) {
 	var direct []netip.Prefix
 	for _, e := range fresh {
-		if b.allow.Covers(e.Prefix) {
-			continue
-		}
 		if len(direct) == maxDirect || !e.Everywhere() || b.allow.Overlaps(e.Prefix) {
 			direct = b.sessions(fresh)
 			break

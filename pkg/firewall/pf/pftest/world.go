@@ -50,7 +50,7 @@ type World struct {
 func New(t testing.TB, f Flavour) *World {
 	t.Helper()
 	w := &World{t, t.TempDir()}
-	self, err := os.Executable()
+	self, err := executable()
 	if err == nil {
 		err = os.Symlink(self, w.Path())
 	}
