@@ -431,3 +431,50 @@ func TestTickEqualsFeed(t *testing.T) {
 		t.Errorf("ended bans differ (-often +seldom):\n%s", d)
 	}
 }
+
+// TestExact64: in a /64 that holds an allowlisted address offenders are banned
+// one by one, from the 17th on the /64 around what is to be spared. In any
+// other /64 the whole of it is banned at once.
+func TestExact64(t *testing.T) {
+	const listed = "2001:db8:0:1::77"
+	e := newEngine(t, listed+"/128")
+	at, seq := reference, uint64(0)
+	attack := func(format string, host int) {
+		for n := range 6 {
+			at = at.Add(time.Second)
+			seq++
+			e.Feed(0, seq, reject(at, fmt.Sprintf(format, host), int(seq)*10+n))
+		}
+	}
+	count := func() (hosts, wider int) {
+		for _, x := range e.Entries() {
+			if x.Prefix.Contains(netip.MustParseAddr(listed)) {
+				t.Fatalf("the allowlisted address is inside %s", x.Prefix)
+			}
+			if x.Prefix.Bits() == 128 {
+				hosts++
+			} else {
+				wider++
+			}
+		}
+		return hosts, wider
+	}
+	for host := range 16 {
+		attack("2001:db8:0:1::%x", 0x100+host)
+	}
+	if hosts, wider := count(); hosts != 16 || wider != 0 {
+		t.Fatalf("after 16 offenders: %d hosts and %d wider bans", hosts, wider)
+	}
+	attack("2001:db8:0:1::%x", 0x200)
+	if hosts, wider := count(); wider < 32 {
+		t.Fatalf("after 17 offenders: %d hosts and %d wider bans, want the /64 around one address", hosts, wider)
+	}
+	seq++
+	if out := e.Feed(0, seq, reject(at, "2001:db8:0:1:ffff::9", 1)); out.Verdict != Prevented {
+		t.Errorf("another address of the /64: verdict %d", out.Verdict)
+	}
+	attack("2001:db8:0:2::%x", 1)
+	if x := e.Entries(); !slices.ContainsFunc(x, func(x ban.Entry) bool { return x.Prefix == netip.MustParsePrefix("2001:db8:0:2::/64") }) {
+		t.Errorf("an offender in another /64 is not banned with it: %v", x)
+	}
+}
