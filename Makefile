@@ -9,7 +9,7 @@ LDFLAGS     = $(if $(VERSION),-X main.version=$(VERSION))
 .DEFAULT_GOAL := build
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/postmoat and bin/loggen, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
@@ -35,8 +35,12 @@ lint: ## gofmt, go vet, staticcheck, go.mod
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: ## all benchmarks
-	$(GO) test -run='^$$' -bench=. -benchmem ./...
+bench: ## replay against grep, then the parts of the core (10 minutes)
+	$(GO) test -run='^$$' -bench=Replay -benchtime=1x ./cmd/postmoat
+	$(GO) test -run='^$$' -bench=. -benchmem ./pkg/maillog ./pkg/rule ./pkg/score ./pkg/cover ./pkg/prefix ./pkg/ban ./pkg/source
+
+bench-firewall: deps ## real nftables and ipset, beside one nft process a ban and nft -f
+	$(GO) test -run='^$$' -bench=. -benchtime=7x ./pkg/firewall/nftables ./pkg/firewall/iptables
 
 cover: ## what the tests reach, by function, in cover.out and as a sum
 	$(GO) test -coverprofile=cover.out -coverpkg=./pkg/... ./...
@@ -59,4 +63,4 @@ testdata: ## make the committed logs again
 clean: ## remove what make built
 	rm -rf bin cover.out
 
-.PHONY: help build run deps test race lint fuzz bench cover cross golden testdata clean
+.PHONY: help build run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean
