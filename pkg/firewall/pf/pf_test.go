@@ -66,7 +66,7 @@ func suite(w *pftest.World, now *time.Time) firewalltest.Suite {
 		Pass:      func(d time.Duration) { *now = now.Add(d) },
 		Snapshot:  func(testing.TB) string { return w.Snapshot() },
 		Foreign: func(t testing.TB) {
-			w.Must("table <fail2ban> persist counters\nblock in quick proto tcp from <fail2ban> to any port 22\n", "-a", "f2b/sshd", "-f", "-")
+			w.Must("table <fail2ban> persist\nblock in quick proto tcp from <fail2ban> to any port 22\n", "-a", "f2b/sshd", "-f", "-")
 			w.Must("192.0.2.99\n", "-a", "f2b/sshd", "-t", "fail2ban", "-T", "add", "-f", "-")
 			w.Must("192.0.2.98\n", "-t", "spamd", "-T", "add", "-f", "-")
 			t.Cleanup(func() {
