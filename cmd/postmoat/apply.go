@@ -18,6 +18,7 @@ import (
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/firewall"
+	"github.com/postmoat/postmoat/pkg/firewall/sever"
 	"github.com/postmoat/postmoat/pkg/prefix"
 )
 
@@ -123,7 +124,8 @@ func (a *applier) confirmed() (bool, error) {
 	return false, err
 }
 
-// do puts the entries in place, around what else is there already.
+// do puts the entries in place, around what else is there already, and cuts
+// the sessions that are open.
 func (a *applier) do(ctx context.Context, b firewall.Backend, entries []ban.Entry) error {
 	if err := b.Setup(ctx, a.allow.All()); err != nil {
 		return err
@@ -145,5 +147,22 @@ func (a *applier) do(ctx context.Context, b firewall.Backend, entries []ban.Entr
 		return fmt.Errorf("%s: %d of %d bans did not arrive in the kernel", b.Name(), missing, len(entries))
 	}
 	fmt.Fprintf(a.out, "%d bans are in force.\n", len(entries))
-	return nil
+	return a.cut(ctx, entries)
+}
+
+// cut ends the open sessions of banned clients. Where that can't be had the
+// bans hold all the same.
+func (a *applier) cut(ctx context.Context, entries []ban.Entry) error {
+	o, err := a.cfg.firewallOptions()
+	if err != nil {
+		return err
+	}
+	s, err := sever.New(o)
+	if err != nil {
+		fmt.Fprintf(a.out, "Open connections of banned clients were not cut: %v\n", err)
+		return nil
+	}
+	r, err := s.Sever(ctx, entries)
+	fmt.Fprintf(a.out, "%d open connections of banned clients were cut.\n", r.Destroyed)
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -121,9 +122,17 @@ func TestApply(t *testing.T) {
 				net.Expect(t, c, 25, firewalltest.Through)
 			}
 
+			session, err := net.Dial(attacker, 25, 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Close()
 			out := m.run("replay", "--apply", "--yes", "--timezone", "UTC", attack)
 			if !strings.Contains(out, "bans are in force") {
 				t.Errorf("it does not say what it did:\n%s", out)
+			}
+			if !strings.Contains(out, "\n1 open connections of banned clients were cut") {
+				t.Errorf("the open session of an attacker was not cut:\n%s", out)
 			}
 			net.Expect(t, attacker, 25, firewalltest.Nothing)
 			net.Expect(t, neighbour, 25, firewalltest.Nothing)
