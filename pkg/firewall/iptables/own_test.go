@@ -93,7 +93,8 @@ func TestHalfwayIsTakenBack(t *testing.T) {
 	long := stays
 	long.Deadline += 3600
 	err := b.Apply(t.Context(), ban.Change{
-		Add:     []ban.Entry{entry("192.0.2.3/32", maillog.SMTP), entry("198.51.100.0/24", maillog.Login)},
+		// The host at the other door makes ipset send what comes before it.
+		Add:     []ban.Entry{entry("192.0.2.3/32", maillog.SMTP), entry("192.0.2.4/32", maillog.Login), entry("198.51.100.0/24", maillog.Login)},
 		Refresh: []ban.Entry{long}, Remove: []ban.Entry{goes},
 	})
 	if !errors.Is(err, firewall.ErrGone) {
