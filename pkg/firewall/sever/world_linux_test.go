@@ -215,11 +215,12 @@ func (w *world) unanswered(t testing.TB, from string, port uint16) {
 	}
 }
 
-// waiting counts the lines of /proc/net/tcp and tcp6 with a state.
+// waiting counts the lines of /proc/net/tcp and tcp6 with a state: those of this
+// thread, for the first thread of the process may have become a namespace.
 func waiting(t testing.TB, state string) (n int) {
 	t.Helper()
 	for _, file := range []string{"tcp", "tcp6"} {
-		b, err := os.ReadFile("/proc/self/net/" + file)
+		b, err := os.ReadFile("/proc/thread-self/net/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
