@@ -49,6 +49,7 @@ func (l *loaded) firewallOptions() (firewall.Options, error) {
 // backend opens the configured backend. auto takes the first that the kernel
 // has.
 func (l *loaded) backend(ctx context.Context) (firewall.Backend, error) {
+	cleanEnvironment()
 	o, err := l.firewallOptions()
 	if err != nil {
 		return nil, err
@@ -77,6 +78,24 @@ func (l *loaded) backend(ctx context.Context) (firewall.Backend, error) {
 	return nil, fmt.Errorf("no firewall works here: %w", errors.Join(errs...))
 }
 
+// kept are the variables that firewall programs may see.
+var kept = []string{"PATH", "TZ", "TERM", "XTABLES_LOCKFILE"}
+
+// cleanEnvironment takes everything out of the environment that no program we
+// run needs to know.
+func cleanEnvironment() {
+	values := map[string]string{}
+	for _, k := range kept {
+		if v, ok := os.LookupEnv(k); ok {
+			values[k] = v
+		}
+	}
+	os.Clearenv()
+	for k, v := range values {
+		os.Setenv(k, v)
+	}
+}
+
 // lock makes this process the owner of the firewall.
 func (l *loaded) lock(command string) (*firewall.Lock, error) {
 	if err := os.MkdirAll(l.State, 0o750); err != nil {
@@ -88,6 +107,7 @@ func (l *loaded) lock(command string) (*firewall.Lock, error) {
 // checkFirewall says for each backend whether it works here, and returns
 // whether the configured one does.
 func (l *loaded) checkFirewall(ctx context.Context, print func(format string, args ...any)) error {
+	cleanEnvironment()
 	o, err := l.firewallOptions()
 	if err != nil {
 		return err

@@ -141,6 +141,7 @@ func (l *loaded) held(ctx context.Context) ([]listed, error) {
 // each does something with all backends of this system that exist here. The
 // error is that of those, or says that none exists.
 func (l *loaded) each(do func(firewall.Backend) error) error {
+	cleanEnvironment()
 	o, err := l.firewallOptions()
 	if err != nil {
 		return err
