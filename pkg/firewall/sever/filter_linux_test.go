@@ -120,6 +120,11 @@ func TestParse(t *testing.T) {
 	if err != nil || id.localPort() != 25 || id.remote().String() != "192.0.2.7" {
 		t.Errorf("socket %v, %v", id, err)
 	}
+	b[0] = 10 // AF_INET6, IPv4-mapped
+	copy(b[24:], "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x08")
+	if id, err = parse(b); err != nil || id.localPort() != 25 || id.remote().String() != "192.0.2.8" {
+		t.Errorf("socket %v, %v", id, err)
+	}
 	for _, bad := range [][]byte{nil, b[:51], append([]byte{1}, b[1:]...)} {
 		if id, err := parse(bad); err == nil {
 			t.Errorf("%v is a socket: %v", bad, id)

@@ -47,7 +47,7 @@ func cut(t *testing.T, s *sever.Severer, entries []ban.Entry, sessions map[sessi
 		t.Fatalf("sever: %v (%s)", err, firewall.Hint(err))
 	}
 	if res.Destroyed != want {
-		t.Errorf("%d sockets destroyed, want %d", res.Destroyed, want)
+		t.Fatalf("%d sockets destroyed, want %d", res.Destroyed, want)
 	}
 	for x, dies := range sessions {
 		if !dies {
