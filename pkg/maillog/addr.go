@@ -9,19 +9,12 @@ import (
 // writes a client, and sets ClientName, Client and Port. "unknown" in the
 // place of the address is accepted and leaves Client zero.
 func nameAddr(b []byte, ev *Event) (rest []byte, ok bool) {
-	i := 0
-	if has(b, "unknown[") {
-		i = len("unknown")
-	} else {
-		for i < len(b) && nameByte[b[i]] {
-			i++
-		}
-		if i == 0 || i >= len(b) || b[i] != '[' {
-			return b, false
-		}
+	i := nameLen(b)
+	if i == 0 || i >= len(b) || b[i] != '[' {
+		return b, false
 	}
 	name := b[:i]
-	a, n := bracketed(b[i:])
+	a, n := bracketed(b, i)
 	if n == 0 {
 		if !has(b[i:], "[unknown]") {
 			return b, false
@@ -38,7 +31,7 @@ func nameAddr(b []byte, ev *Event) (rest []byte, ok bool) {
 
 // psAddr reads "[" ADDR "]:" PORT, as postscreen and tlsproxy write a client.
 func psAddr(b []byte, ev *Event) (rest []byte, ok bool) {
-	a, n := bracketed(b)
+	a, n := bracketed(b, 0)
 	if n == 0 || n >= len(b) || b[n] != ':' {
 		return b, false
 	}
@@ -59,24 +52,28 @@ func port(b []byte, ev *Event) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// bracketed reads "[" ADDR "]" at the start of b; n is its length, 0 when
-// there is none.
-func bracketed(b []byte) (a netip.Addr, n int) {
-	if len(b) < 4 || b[0] != '[' {
+// bracketed reads "[" ADDR "]" at b[i:]; n is its length, 0 when there is
+// none.
+func bracketed(b []byte, i int) (a netip.Addr, n int) {
+	if i >= len(b) || b[i] != '[' {
 		return a, 0
 	}
-	if v, n := scan4(b[1:]); n > 0 && n+1 < len(b) && b[n+1] == ']' {
+	if v, n := quad(b, i+1); n > 0 {
+		return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
+	}
+	b = b[i+1:]
+	if v, n := scan4(b); n > 0 && n < len(b) && b[n] == ']' { // at an end of b
 		return netip.AddrFrom4(v), n + 2
 	}
-	end := bytes.IndexByte(b[:min(len(b), 48)], ']')
+	end := bytes.IndexByte(b[:min(len(b), 47)], ']')
 	if end < 0 {
 		return a, 0
 	}
-	a, ok := parse6(b[1:end])
+	a, ok := parse6(b[:end])
 	if !ok {
 		return a, 0
 	}
-	return a, end + 1
+	return a, end + 2
 }
 
 // parseAddr parses a whole slice as an address in the spelling that Postfix
@@ -142,7 +139,7 @@ func parse6(b []byte) (netip.Addr, bool) {
 		}
 		start, v := i, uint(0)
 		for i < len(b) && i-start < 5 {
-			h := hexValue(b[i])
+			h := hexValue[b[i]]
 			if h > 15 {
 				break
 			}
@@ -190,12 +187,12 @@ func parse6(b []byte) (netip.Addr, bool) {
 
 // hexValue is the value of a lower-case hexadecimal digit, above 15 for any
 // other byte.
-func hexValue(c byte) byte {
-	if c >= 'a' && c <= 'f' {
-		return c - 'a' + 10
+var hexValue = func() (v [256]byte) {
+	for c := range v {
+		v[c] = 255
 	}
-	if c -= '0'; c <= 9 {
-		return c
+	for i, c := range "0123456789abcdef" {
+		v[c] = byte(i)
 	}
-	return 255
-}
+	return v
+}()

@@ -37,7 +37,7 @@ func unescape(ev *Event) (ok bool) {
 				if h >= 'A' && h <= 'F' {
 					h += 'a' - 'A'
 				}
-				v := hexValue(h)
+				v := hexValue[h]
 				if v > 15 {
 					return false
 				}

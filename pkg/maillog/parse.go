@@ -10,18 +10,24 @@ import "bytes"
 // of a program with a grammar that no form matches).
 func Parse(line []byte, ev *Event) bool {
 	*ev = Event{}
+	b := trimEnd(line)
+	if n := stamp3164(b, &ev.Stamp); n > 0 {
+		if p, ok := quick(b[n:], ev); ok {
+			return classify(ev, p)
+		}
+	}
 	if !envelope(line, ev) {
 		*ev = Event{}
 		return false
 	}
-	return classify(ev)
+	return classify(ev, programOf(ev.Tag))
 }
 
 // ParseMessage reads an event from the envelope that is in ev already: Stamp,
 // Host, Tag, PID and Message. It resets everything else.
 func ParseMessage(ev *Event) bool {
 	ev.reset()
-	return classify(ev)
+	return classify(ev, programOf(ev.Tag))
 }
 
 // reset clears everything but the envelope.
@@ -87,10 +93,9 @@ func programOf(tag []byte) program {
 	return noProgram
 }
 
-// classify reads the message of ev, whose envelope is complete and whose
-// other fields are zero.
-func classify(ev *Event) bool {
-	p := programOf(ev.Tag)
+// classify reads the message of ev, which program p wrote; its envelope is
+// complete and its other fields are zero.
+func classify(ev *Event, p program) bool {
 	if p == noProgram {
 		if len(ev.Tag) == 0 || string(ev.Tag) == "syslogd" {
 			if n, ok := repeatCount(ev.Message); ok {

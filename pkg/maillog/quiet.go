@@ -48,7 +48,7 @@ func warningQuiet(m []byte) bool {
 func namesClient(m []byte) bool {
 	for i := 1; i < len(m); i++ {
 		if m[i] == '[' && nameByte[m[i-1]] {
-			if _, n := bracketed(m[i:]); n > 0 {
+			if _, n := bracketed(m, i); n > 0 {
 				return true
 			}
 		}
