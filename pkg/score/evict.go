@@ -92,19 +92,18 @@ func collect[K key](t *Table, s *store[K], seg int, kind family, pool []candidat
 		return pool
 	}
 	g := &s.segs[seg]
-	for i := range g.slots {
-		x := &g.slots[i]
-		if x.empty() {
-			continue
-		}
-		c := candidate{kind: kind, newest: x.t}
-		c.hi, c.lo = x.key.words()
-		for _, r := range t.events(&x.rec, &t.walk.buf) {
-			if t.alive(r) {
-				c.rank += uint32(r.n)
+	for i := range g.groups {
+		b := &g.groups[i]
+		for j := range b.len() {
+			c := candidate{kind: kind, newest: b.recs[j].t}
+			c.hi, c.lo = b.keys[j].words()
+			for _, r := range t.events(&b.recs[j], &t.walk.buf) {
+				if t.alive(r) {
+					c.rank += uint32(r.n)
+				}
 			}
+			pool = append(pool, c)
 		}
-		pool = append(pool, c)
 	}
 	return pool
 }
@@ -144,20 +143,24 @@ type crowd struct {
 // thin drops the weakest client of the run that k has lengthened beyond what
 // a look-up may read.
 func thin[K key](t *Table, s *store[K], k K) {
-	g := &s.segs[s.segOf(k)]
+	at := s.spot(k)
+	g := &s.segs[at.seg]
 	weakest, rank, newest := k, ^uint32(0), uint32(0)
-	i := g.home(k)
-	for g.slots[i].key != k {
-		x := &g.slots[i]
-		n := uint32(0)
-		for _, r := range t.events(&x.rec, &t.walk.buf) {
-			n += uint32(r.n)
+	_, _, probes, _ := g.find(k, at.hash)
+	x := g.home(at.hash)
+	for range probes {
+		b := &g.groups[x]
+		for i := range b.len() {
+			n := uint32(0)
+			for _, r := range t.events(&b.recs[i], &t.walk.buf) {
+				n += uint32(r.n)
+			}
+			if n < rank || n == rank && b.recs[i].t < newest {
+				weakest, rank, newest = b.keys[i], n, b.recs[i].t
+			}
 		}
-		if n < rank || n == rank && x.t < newest {
-			weakest, rank, newest = x.key, n, x.t
-		}
-		if i++; i == len(g.slots) {
-			i = 0
+		if x++; x == len(g.groups) {
+			x = 0
 		}
 	}
 	t.evicted++
@@ -196,16 +199,15 @@ func sweep[K key](t *Table, s *store[K], seg int) {
 		return
 	}
 	g := &s.segs[seg]
-	for i := 0; i < len(g.slots); {
-		x := &g.slots[i]
-		switch {
-		case x.empty():
-			i++
-		case !t.tidy(&x.rec):
-			t.free(&x.rec)
-			s.remove(g, i) // another may have moved here
-		default:
-			i++
+	for x := range g.groups {
+		b := &g.groups[x]
+		for i := 0; i < b.len(); {
+			if t.tidy(&b.recs[i]) {
+				i++
+			} else {
+				t.free(&b.recs[i])
+				s.remove(g, x, i) // another may have moved here
+			}
 		}
 	}
 	g.shrink()

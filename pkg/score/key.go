@@ -13,7 +13,6 @@ type key interface {
 	net(bits int) uint64 // the network of that length: IPv4 in the low, IPv6 in all 64 bits
 	words() (hi, lo uint64)
 	prefix() netip.Prefix
-	width(*Window) int // the prefix length of the window's networks; 0: none
 }
 
 type (
@@ -47,10 +46,6 @@ func (k key16) words() (hi, lo uint64) { return k[0], k[1] }
 func (k key4) prefix() netip.Prefix  { return network4(uint64(k), 32) }
 func (k key6) prefix() netip.Prefix  { return network6(uint64(k), 64) }
 func (k key16) prefix() netip.Prefix { return netip.PrefixFrom(addr6(k[0], k[1]), 128) }
-
-func (k key4) width(w *Window) int  { return w.Width4 }
-func (k key6) width(w *Window) int  { return w.Width6 }
-func (k key16) width(w *Window) int { return w.Width6 }
 
 func addr6(hi, lo uint64) netip.Addr {
 	var b [16]byte
@@ -93,10 +88,10 @@ const (
 func familyOf(p netip.Prefix) family {
 	a := p.Addr()
 	switch {
+	case a.Is4() && p.Bits() == 32: // nearly always
+		return family4
 	case !p.IsValid() || a.Is4In6():
 		return noFamily
-	case a.Is4() && p.Bits() == 32:
-		return family4
 	case a.Is6() && p.Bits() == 64:
 		return family6
 	case a.Is6() && p.Bits() == 128:

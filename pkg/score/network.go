@@ -19,16 +19,18 @@ type walk struct {
 }
 
 // addNetwork counts an event of client k for its network in window w, and
-// fires it if the limit is reached.
-func addNetwork[K key](t *Table, s *store[K], w int, k K, bits int, r rec) {
+// fires it if the limit is reached. hash is that of its network of netBits.
+func addNetwork[K key](t *Table, s *store[K], w int, k K, bits int, hash uint64, r rec) {
+	if bits != s.netBits {
+		hash = mix(k.net(bits))
+	}
 	win := &t.o.Windows[w]
-	net := k.net(bits)
-	hash := mix(net)
 	units := int(t.weights[int(r.class)*len(t.o.Windows)+w].units) * int(r.n)
 	limit := win.Limit * Unit
 	if !t.sketches[w].add(hash, units, limit) {
 		return
 	}
+	seg, net := s.spot(k).seg, k.net(bits)
 	p := k.prefix()
 	b := t.sketches[w].bound(net, hash)
 	if b.units != 0 && b.net == net {
@@ -46,10 +48,10 @@ func addNetwork[K key](t *Table, s *store[K], w int, k K, bits int, r rec) {
 	}
 	b.units = 0
 	if !t.excused(p) {
-		t.checkNetwork(w, p, s.segOf(k), net, bits, r.t)
+		t.checkNetwork(w, p, seg, net, bits, r.t)
 	}
 	if len(t.fired) == 0 {
-		t.learnBound(w, b, p, s.segOf(k), net, bits)
+		t.learnBound(w, b, p, seg, net, bits)
 	}
 }
 
@@ -139,25 +141,27 @@ func gather[K key](t *Table, s *store[K], w, seg int, net uint64, bits int, afte
 	}
 	nw, wk := len(t.o.Windows), &t.walk
 	g := &s.segs[seg]
-	for i := range g.slots {
-		x := &g.slots[i]
-		if x.empty() || x.key.net(bits) != net {
-			continue
-		}
-		who := uint32(len(wk.clients))
-		n := len(wk.items)
-		for _, r := range t.events(&x.rec, &wk.buf) {
-			if int64(r.t) > after && int64(r.t) < before && t.weights[int(r.class)*nw+w].units != 0 {
-				wk.items = append(wk.items, item{r, who})
+	for i := range g.groups {
+		b := &g.groups[i]
+		for j := range b.len() {
+			if b.keys[j].net(bits) != net {
+				continue
 			}
-		}
-		if len(wk.items) == n {
-			continue
-		}
-		if p := x.key.prefix(); !all && t.excused(p) {
-			wk.items = wk.items[:n]
-		} else {
-			wk.clients = append(wk.clients, p)
+			who := uint32(len(wk.clients))
+			n := len(wk.items)
+			for _, r := range t.events(&b.recs[j], &wk.buf) {
+				if int64(r.t) > after && int64(r.t) < before && t.weights[int(r.class)*nw+w].units != 0 {
+					wk.items = append(wk.items, item{r, who})
+				}
+			}
+			if len(wk.items) == n {
+				continue
+			}
+			if p := b.keys[j].prefix(); !all && t.excused(p) {
+				wk.items = wk.items[:n]
+			} else {
+				wk.clients = append(wk.clients, p)
+			}
 		}
 	}
 }

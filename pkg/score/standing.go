@@ -46,16 +46,16 @@ func standing[K key](t *Table, s *store[K], k K, now int64) []Standing {
 	for w := range t.o.Windows {
 		win := &t.o.Windows[w]
 		if !win.wide() {
-			x := t.clientStanding(w, t.recsOf(s.rec(k)), k.prefix(), now)
+			x := t.clientStanding(w, t.recsOf(s.get(k)), k.prefix(), now)
 			t.evidence(&x)
 			out = append(out, x)
 			continue
 		}
-		bits := k.width(win)
+		bits := s.widths[w]
 		if bits == 0 {
 			continue
 		}
-		key := t.gather(w, k.prefix().Addr().Is4(), s.segOf(k), k.net(bits), bits, now-win.Span, now+1, false)
+		key := t.gather(w, k.prefix().Addr().Is4(), s.spot(k).seg, k.net(bits), bits, now-win.Span, now+1, false)
 		items := t.walk.items
 		slices.SortStableFunc(items, t.byTimeAndClient)
 		sum := exact(t, w, items, ofNetwork)
@@ -72,14 +72,6 @@ func standing[K key](t *Table, s *store[K], k K, now int64) []Standing {
 
 func (t *Table) byTimeAndClient(a, b item) int {
 	return cmp.Or(cmp.Compare(a.t, b.t), comparePrefix(t.walk.clients[a.who], t.walk.clients[b.who]), a.compare(b.rec))
-}
-
-// rec is what the slot of a client holds; nil when there is none.
-func (s *store[K]) rec(k K) *rec {
-	if x := s.get(k); x != nil {
-		return &x.rec
-	}
-	return nil
 }
 
 func (t *Table) recsOf(held *rec) []rec {
@@ -138,30 +130,34 @@ func (t *Table) Near(n int, now int64) []Standing {
 
 func near[K key](t *Table, s *store[K], out []Standing, n int, now int64) []Standing {
 	for i := range s.segs {
-		for j := range s.segs[i].slots {
-			x := &s.segs[i].slots[j]
-			if x.empty() {
-				continue
-			}
-			recs := t.recsOf(&x.rec)
-			var best Standing
-			for w := range t.o.Windows {
-				if t.o.Windows[w].wide() {
-					continue
-				}
-				y := t.clientStanding(w, recs, x.key.prefix(), now)
-				if y.Units > 0 && (best.Units == 0 || y.nearer(&best) < 0) {
-					best = y
-				}
-			}
-			if best.Units == 0 {
-				continue
-			}
-			at, _ := slices.BinarySearchFunc(out, best, func(a, b Standing) int { return a.nearer(&b) })
-			if at < n {
-				out = slices.Insert(out[:min(len(out), n-1)], min(at, len(out)), best)
+		for j := range s.segs[i].groups {
+			b := &s.segs[i].groups[j]
+			for x := range b.len() {
+				out = t.nearest(out, n, b.keys[x].prefix(), t.recsOf(&b.recs[x]), now)
 			}
 		}
+	}
+	return out
+}
+
+// nearest puts a client into its place among the n nearest.
+func (t *Table) nearest(out []Standing, n int, p netip.Prefix, recs []rec, now int64) []Standing {
+	var best Standing
+	for w := range t.o.Windows {
+		if t.o.Windows[w].wide() {
+			continue
+		}
+		y := t.clientStanding(w, recs, p, now)
+		if y.Units > 0 && (best.Units == 0 || y.nearer(&best) < 0) {
+			best = y
+		}
+	}
+	if best.Units == 0 {
+		return out
+	}
+	at, _ := slices.BinarySearchFunc(out, best, func(a, b Standing) int { return a.nearer(&b) })
+	if at < n {
+		out = slices.Insert(out[:min(len(out), n-1)], min(at, len(out)), best)
 	}
 	return out
 }

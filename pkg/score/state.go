@@ -52,15 +52,15 @@ func (t *Table) State() State {
 	}
 	for _, k := range t.v4.keys(func(a, b key4) int { return cmp.Compare(a, b) }) {
 		s.Keys4 = append(s.Keys4, uint32(k))
-		s.add(t.recsOf(t.v4.rec(k)))
+		s.add(t.recsOf(t.v4.get(k)))
 	}
 	for _, k := range t.v6.keys(func(a, b key6) int { return cmp.Compare(a, b) }) {
 		s.Keys6 = append(s.Keys6, uint64(k))
-		s.add(t.recsOf(t.v6.rec(k)))
+		s.add(t.recsOf(t.v6.get(k)))
 	}
 	for _, k := range t.exact.keys(func(a, b key16) int { return slices.Compare(a[:], b[:]) }) {
 		s.Keys16 = append(s.Keys16, k)
-		s.add(t.recsOf(t.exact.rec(k)))
+		s.add(t.recsOf(t.exact.get(k)))
 	}
 	return s
 }
@@ -179,18 +179,18 @@ func restore[K key](t *Table, s *store[K], k K, recs []rec) {
 	for i, r := range recs {
 		switch held := s.get(k); {
 		case held != nil:
-			t.put(&held.rec, r)
+			t.put(held, r)
 		case i == 0:
 			if t.Len() >= t.o.MaxClients {
 				t.evict()
 			}
-			if !s.insert(k, r) {
+			if !s.insert(k, s.spot(k), r) {
 				thin(t, s, k)
 			}
 		}
 		for w := range t.o.Windows {
 			x := t.weights[int(r.class)*nw+w]
-			if bits := k.width(&t.o.Windows[w]); bits != 0 && x.units != 0 {
+			if bits := s.widths[w]; bits != 0 && x.units != 0 {
 				t.sketches[w].add(mix(k.net(bits)), int(x.units)*int(r.n), t.o.Windows[w].Limit*Unit)
 			}
 		}

@@ -1,6 +1,9 @@
 package score
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A store holds the clients of one kind in open addressing, in segments that
 // grow and shrink for themselves: no moment has two copies of everything. All
@@ -9,156 +12,231 @@ import "slices"
 type store[K key] struct {
 	segs    []segment[K] // allocated with the first client
 	netBits int
+	widths  []int // by window: the prefix length of its networks; 0: none
 	n       int
 }
 
 type segment[K key] struct {
-	slots []slot[K]
-	n     int
+	groups []group[K]
+	n      int
 }
-
-// A slot is empty when rec.n and rec.class are 0.
-type slot[K key] struct {
-	key K
-	rec
-}
-
-func (s *slot[K]) empty() bool { return s.n == 0 && s.class == 0 }
 
 const (
 	segBits  = 12
 	segments = 1 << segBits
 
-	// maxProbe bounds the run of slots that a look-up reads. Clients that hash
-	// to the same place, by chance or by choice, make the segment grow until
-	// it is less than a quarter full; then one client of the run gives way. So
-	// a hostile choice of addresses costs about maxProbe slots a look-up (a
-	// few microseconds) and six times the memory of the clients chosen.
-	maxProbe = 2048
+	// maxProbe bounds the run of groups that a look-up reads. Clients that
+	// hash to the same place, by chance or by choice, make the segment grow
+	// until it is less than a quarter full; then one client of the run gives
+	// way. So a hostile choice of addresses costs about maxProbe groups a
+	// look-up (a few microseconds) and six times the memory of the clients
+	// chosen.
+	maxProbe = 512
+
+	maxLoad = 13 // sixteenths of the slots that may be taken
 )
 
-func (s *store[K]) segOf(k K) int {
-	return int(mix(k.net(s.netBits)) >> (64 - segBits))
+// A spot is where a client belongs, as long as its segment keeps its size.
+type spot struct {
+	seg  int
+	hash uint32
 }
 
-// home is where the search for a key starts.
-func (g *segment[K]) home(k K) int {
-	return int(uint64(uint32(k.hash())) * uint64(len(g.slots)) >> 32)
+// spotOf makes a spot of the hash of a client's network, of netBits, and its
+// own.
+func spotOf(net, own uint64) spot {
+	return spot{int(net >> (64 - segBits)), uint32(own)}
 }
 
-// find returns the index of k, or of the empty slot where its search ended,
-// and how many slots it went past its home.
-func (g *segment[K]) find(k K) (i, probes int, found bool) {
-	i = g.home(k)
+func (s *store[K]) spot(k K) spot {
+	return spotOf(mix(k.net(s.netBits)), k.hash())
+}
+
+// home is where the search for a client starts.
+func (g *segment[K]) home(hash uint32) int {
+	return int(uint64(hash) * uint64(len(g.groups)) >> 32)
+}
+
+// find returns the group of k and the slot there; or else the group with
+// room where its search ended, and the first free slot; and how many groups
+// it went past its home. The segment must not be empty.
+func (g *segment[K]) find(k K, hash uint32) (x, i, probes int, found bool) {
+	x = g.home(hash)
 	for {
-		s := &g.slots[i]
-		if s.empty() {
-			return i, probes, false
+		hits, n := g.groups[x].find(k)
+		if hits != 0 {
+			return x, bits.TrailingZeros(uint(hits)), probes, true
 		}
-		if s.key == k {
-			return i, probes, true
+		if n < groupLen {
+			return x, n, probes, false
 		}
 		probes++
-		if i++; i == len(g.slots) {
-			i = 0
+		if x++; x == len(g.groups) {
+			x = 0
 		}
 	}
 }
 
-// get returns the slot of a client, nil when there is none. It is valid until
-// the store is changed.
-func (s *store[K]) get(k K) *slot[K] {
-	if s.segs == nil {
+// get returns what is held of a client, nil when it is not there. It is valid
+// until the store is changed.
+func (s *store[K]) get(k K) *rec {
+	if s.n == 0 {
 		return nil
 	}
-	g := &s.segs[s.segOf(k)]
-	if len(g.slots) == 0 {
+	at := s.spot(k)
+	g := &s.segs[at.seg]
+	if len(g.groups) == 0 {
 		return nil
 	}
-	if i, _, found := g.find(k); found {
-		return &g.slots[i]
+	if x, i, _, found := g.find(k, at.hash); found {
+		return &g.groups[x].recs[i]
 	}
 	return nil
 }
 
+// lookOrPut returns what is held of a client. If it is not there and may be,
+// it is put there, unless the segment has to grow for it: done says so.
+func (s *store[K]) lookOrPut(k K, at spot, r rec, may bool) (held *rec, done bool) {
+	if s.segs == nil {
+		return nil, false
+	}
+	g := &s.segs[at.seg]
+	if len(g.groups) == 0 {
+		return nil, false
+	}
+	x, i, probes, found := g.find(k, at.hash)
+	if found {
+		return &g.groups[x].recs[i], false
+	}
+	if !may || g.full() || probes > maxProbe {
+		return nil, false
+	}
+	s.put(g, x, i, k, r)
+	return nil, true
+}
+
+// full says that with one more client the runs would grow long.
+func (g *segment[K]) full() bool { return (g.n+1)*16 > len(g.groups)*groupLen*maxLoad }
+
 // insert puts a client that is not there. It says false when the run of
 // clients in its place is too long and should lose one.
-func (s *store[K]) insert(k K, r rec) (roomy bool) {
+func (s *store[K]) insert(k K, at spot, r rec) (roomy bool) {
 	if s.segs == nil {
 		s.segs = make([]segment[K], segments)
 	}
-	seg := s.segOf(k)
-	g := &s.segs[seg]
-	if (g.n+1)*16 > len(g.slots)*13 {
-		// The first sizes differ, so that not all grow at once.
-		g.resize(max(len(g.slots)+len(g.slots)/2, 8+seg&3))
+	g := &s.segs[at.seg]
+	if g.full() {
+		// The first sizes and the steps differ, so that not all grow at once.
+		n := len(g.groups)
+		g.resize(max(n*3/2+n*(at.seg&7)/32, 2+at.seg&3))
 	}
-	i, probes, _ := g.find(k)
-	for probes > maxProbe && g.n*4 > len(g.slots) {
-		g.resize(len(g.slots) * 3 / 2)
-		i, probes, _ = g.find(k)
+	x, i, probes, _ := g.find(k, at.hash)
+	for probes > maxProbe && g.n > len(g.groups) {
+		g.resize(len(g.groups) * 3 / 2)
+		x, i, probes, _ = g.find(k, at.hash)
 	}
-	g.slots[i] = slot[K]{k, r}
-	g.n++
-	s.n++
+	s.put(g, x, i, k, r)
 	return probes <= maxProbe
 }
 
-// resize moves the segment to n slots, more than it has clients, or as many
-// more as the allocator gives for the same memory.
+// put fills the free slot that find has returned.
+func (s *store[K]) put(g *segment[K], x, i int, k K, r rec) {
+	b := &g.groups[x]
+	b.keys[i], b.recs[i] = k, r
+	g.n++
+	s.n++
+}
+
+// resize moves the segment to n groups, more than its clients need, or as
+// many more as the allocator gives for the same memory.
 func (g *segment[K]) resize(n int) {
-	old := g.slots
-	g.slots = append([]slot[K](nil), make([]slot[K], n)...)
-	g.slots = g.slots[:cap(g.slots)]
-	for i := range old {
-		if !old[i].empty() {
-			j, _, _ := g.find(old[i].key)
-			g.slots[j] = old[i]
+	old := g.groups
+	g.groups = append([]group[K](nil), make([]group[K], n)...)
+	g.groups = g.groups[:cap(g.groups)]
+	for x := range old {
+		b := &old[x]
+		for i := range b.len() {
+			y := g.home(uint32(b.keys[i].hash()))
+			for g.groups[y].recs[groupLen-1].used() != 0 {
+				if y++; y == len(g.groups) {
+					y = 0
+				}
+			}
+			to := &g.groups[y]
+			j := to.len()
+			to.keys[j], to.recs[j] = b.keys[i], b.recs[i]
 		}
 	}
 }
 
 // drop takes out a client.
 func (s *store[K]) drop(k K) {
-	g := &s.segs[s.segOf(k)]
-	if len(g.slots) == 0 {
+	if s.n == 0 {
 		return
 	}
-	if i, _, found := g.find(k); found {
-		s.remove(g, i)
+	at := s.spot(k)
+	g := &s.segs[at.seg]
+	if len(g.groups) == 0 {
+		return
+	}
+	if x, i, _, found := g.find(k, at.hash); found {
+		s.remove(g, x, i)
 	}
 }
 
-// remove takes out slot i and closes the gap, so that no tombstone is needed.
-func (s *store[K]) remove(g *segment[K], i int) {
-	n := len(g.slots)
-	for j := i; ; {
-		if j++; j == n {
-			j = 0
-		}
-		if g.slots[j].empty() || j == i {
+// remove takes out the client in slot i of group x, and moves others there so
+// that no look-up ends before it has found its client: those behind it in the
+// group, and into a group that was full one that had to go further.
+func (s *store[K]) remove(g *segment[K], x, i int) {
+	for {
+		b := &g.groups[x]
+		n := b.len()
+		b.keys[i], b.recs[i] = b.keys[n-1], b.recs[n-1]
+		b.recs[n-1] = rec{}
+		if n < groupLen {
 			break
 		}
-		// The client at j may move to i unless its home lies in (i, j].
-		h := g.home(g.slots[j].key)
-		if i <= j && (i < h && h <= j) || i > j && (i < h || h <= j) {
-			continue
+		y, j := g.passed(x)
+		if y < 0 {
+			break
 		}
-		g.slots[i] = g.slots[j]
-		i = j
+		from := &g.groups[y]
+		b.keys[n-1], b.recs[n-1] = from.keys[j], from.recs[j]
+		x, i = y, j
 	}
-	g.slots[i] = slot[K]{}
 	g.n--
 	s.n--
 }
 
+// passed is the slot of a client whose search goes past group x; -1 when
+// there is none.
+func (g *segment[K]) passed(x int) (y, j int) {
+	for y = x; ; {
+		if y++; y == len(g.groups) {
+			y = 0
+		}
+		b := &g.groups[y]
+		n := b.len()
+		for j = range n {
+			// Not so when its home lies in (x, y].
+			h := g.home(uint32(b.keys[j].hash()))
+			if !(x <= y && x < h && h <= y || x > y && (x < h || h <= y)) {
+				return y, j
+			}
+		}
+		if n < groupLen || y == x {
+			return -1, 0
+		}
+	}
+}
+
 // shrink gives memory back when the segment is nearly empty.
 func (g *segment[K]) shrink() {
-	switch {
+	switch n := len(g.groups) * groupLen; {
 	case g.n == 0:
-		g.slots = nil
-	case len(g.slots) > 16 && g.n*5 < len(g.slots):
-		g.resize(g.n * 2)
+		g.groups = nil
+	case n > 16 && g.n*5 < n:
+		g.resize((g.n*2 + groupLen - 1) / groupLen)
 	}
 }
 
@@ -166,10 +244,9 @@ func (g *segment[K]) shrink() {
 func (s *store[K]) keys(compare func(a, b K) int) []K {
 	out := make([]K, 0, s.n)
 	for i := range s.segs {
-		for j := range s.segs[i].slots {
-			if x := &s.segs[i].slots[j]; !x.empty() {
-				out = append(out, x.key)
-			}
+		for j := range s.segs[i].groups {
+			b := &s.segs[i].groups[j]
+			out = append(out, b.keys[:b.len()]...)
 		}
 	}
 	slices.SortFunc(out, compare)

@@ -15,7 +15,7 @@ type Table struct {
 	classes []Class // by ClassID; 0 counts nothing
 	byName  map[string]ClassID
 	weights []weight // [class*len(windows) + window]
-	spans   []uint32 // by class: the longest of its windows
+	plans   []plan   // by class
 	maxRecs int      // events a client can hold
 	maxN    uint32   // copies that can matter
 
@@ -38,13 +38,21 @@ type Table struct {
 	pool     []candidate
 	worth    []uint64
 	crowd    map[crowd]int // how many of the pool are of a network
-	one      [1]rec
+	one      [1]rec        // the event of Add
+	client   netip.Addr    // of Add
 	fired    []Fired
 }
 
 type weight struct {
 	units    uint16
 	distinct bool
+}
+
+// A plan is what the windows of a class come to.
+type plan struct {
+	span uint32 // the longest of its windows
+	lone uint16 // so many copies of one event fire no window of clients
+	wide []int  // its windows of networks
 }
 
 // NewTable makes an empty Table. The good records of g stretch limits, excuse
@@ -68,6 +76,8 @@ func NewTable(o Options, g *Good) *Table {
 		if w.wide() {
 			t.wide = append(t.wide, i)
 		}
+		t.v4.widths = append(t.v4.widths, w.Width4)
+		t.v6.widths = append(t.v6.widths, w.Width6)
 		if w.Width4 != 0 {
 			t.v4.netBits = min(t.v4.netBits, w.Width4)
 		}
@@ -83,6 +93,7 @@ func NewTable(o Options, g *Good) *Table {
 		t.maxN = min(max(t.maxN, uint32(units)), 1<<16-1)
 		longest = max(longest, w.Span)
 	}
+	t.exact.widths = t.v6.widths
 	t.maxRecs = max(t.maxRecs, 1)
 	t.maxN = max(t.maxN, 1)
 	t.sketches = make([]sketch, len(t.o.Windows))
@@ -129,9 +140,26 @@ func (t *Table) Class(c Class) ClassID {
 	}
 	t.classes = append(t.classes, kept)
 	t.weights = append(t.weights, ws...)
-	t.spans = append(t.spans, span)
+	t.plans = append(t.plans, t.plan(ws, span))
 	t.byName[name] = id
 	return id
+}
+
+// plan makes the plan of a class with these weights.
+func (t *Table) plan(ws []weight, span uint32) plan {
+	p := plan{span: span}
+	lone := 1<<16 - 1
+	for w, x := range ws {
+		switch win := &t.o.Windows[w]; {
+		case x.units == 0:
+		case win.wide():
+			p.wide = append(p.wide, w)
+		default:
+			lone = min(lone, (win.Limit*Unit-1)/int(x.units))
+		}
+	}
+	p.lone = uint16(lone)
+	return p
 }
 
 // Len is the number of clients held.
@@ -142,7 +170,7 @@ func (t *Table) Evicted() uint64 { return t.evicted }
 
 // alive says whether an event can still matter.
 func (t *Table) alive(r rec) bool {
-	return int64(r.t)+int64(t.spans[r.class])+t.o.Late > int64(t.mark)
+	return int64(r.t)+int64(t.plans[r.class].span)+t.o.Late > int64(t.mark)
 }
 
 // advance moves the newest time.
@@ -160,60 +188,85 @@ func (t *Table) advance(now uint32) {
 // The evidence of all clients that a firing names is cleared in all windows.
 // The result is valid until the next call.
 func (t *Table) Add(o Offence) []Fired {
+	// This much is compiled into the caller, so that the offence is not copied
+	// as one: that is done in wider steps than its fields were written in, for
+	// which the processor waits until all before it is done.
+	t.client = o.Client
+	return t.offence(o.Time, o.Key, o.Class, o.Value, o.Count)
+}
+
+func (t *Table) offence(at int64, p netip.Prefix, class ClassID, value uint64, count uint32) []Fired {
 	t.fired = t.fired[:0]
-	if o.Class == 0 || int(o.Class) >= len(t.classes) {
+	if class == 0 || int(class) >= len(t.classes) {
 		return nil
 	}
-	r := rec{t: clampTime(o.Time), value: fold(o.Value), class: uint16(o.Class)}
-	r.n = uint16(min(max(o.Count, 1), t.maxN))
+	r := rec{t: clampTime(at), value: fold(value), class: uint16(class)}
+	r.n = uint16(min(max(count, 1), t.maxN))
 	t.advance(r.t)
 	if !t.alive(r) {
 		return nil
 	}
-	switch familyOf(o.Key) {
+	t.one[0] = r
+	switch familyOf(p) {
 	case family4:
-		add(t, &t.v4, addrKey4(o.Key.Addr()), r, o.Client)
+		k := addrKey4(p.Addr())
+		add(t, &t.v4, k, mix(k.net(t.v4.netBits)), k.hash())
 	case family6:
-		add(t, &t.v6, key6(addrKey16(o.Key.Addr())[0]), r, o.Client)
+		k := key6(addrKey16(p.Addr())[0])
+		add(t, &t.v6, k, mix(k.net(t.v6.netBits)), k.hash())
 	case family16:
-		add(t, &t.exact, addrKey16(o.Key.Addr()), r, o.Client)
+		k := addrKey16(p.Addr())
+		add(t, &t.exact, k, mix(k.net(t.exact.netBits)), k.hash())
 	}
 	return t.fired
 }
 
-func add[K key](t *Table, s *store[K], k K, r rec, client netip.Addr) {
-	t.one[0] = r
+// add counts the event t.one[0] of client k. net and own are the hashes of its network,
+// of netBits, and of itself: a method of a type parameter is a call, and here
+// every instruction counts.
+func add[K key](t *Table, s *store[K], k K, net, own uint64) {
 	recs := t.one[:]
-	for _, w := range t.wide {
-		if bits := k.width(&t.o.Windows[w]); bits != 0 {
+	r := recs[0]
+	p := &t.plans[r.class]
+	for _, w := range p.wide {
+		if bits := s.widths[w]; bits == s.netBits {
+			t.touched += t.sketches[w].touch(net)
+		} else if bits != 0 {
 			t.touched += t.sketches[w].touch(mix(k.net(bits)))
 		}
 	}
-	if held := s.get(k); held != nil {
-		if recs = t.put(&held.rec, r); recs == nil {
+	at := spotOf(net, own)
+	held, put := s.lookOrPut(k, at, r, t.Len() < t.o.MaxClients)
+	switch {
+	case held != nil:
+		if recs = t.put(held, r); recs == nil {
 			return
 		}
-	} else {
+	case !put:
 		if t.Len() >= t.o.MaxClients {
 			t.evict()
 		}
-		if !s.insert(k, r) {
+		if !s.insert(k, at, r) {
 			thin(t, s, k)
 		}
 	}
-	base := int(r.class) * len(t.o.Windows)
-	for w := range t.o.Windows {
-		x := t.weights[base+w]
-		if x.units == 0 {
-			continue
+	if len(recs) == 1 && recs[0].n <= p.lone {
+		for _, w := range p.wide {
+			if bits := s.widths[w]; bits != 0 {
+				addNetwork(t, s, w, k, bits, net, r)
+			}
 		}
-		win := &t.o.Windows[w]
-		if !win.wide() {
-			checkClient(t, w, recs, r, k, client)
-			continue
-		}
-		if bits := k.width(win); bits != 0 {
-			addNetwork(t, s, w, k, bits, r)
+	} else {
+		base := int(r.class) * len(t.o.Windows)
+		for w := range t.o.Windows {
+			if t.weights[base+w].units == 0 {
+				continue
+			}
+			if !t.o.Windows[w].wide() {
+				checkClient(t, w, recs, r, k, t.client)
+			} else if bits := s.widths[w]; bits != 0 {
+				addNetwork(t, s, w, k, bits, net, r)
+			}
 		}
 	}
 	if len(t.fired) > 0 {
@@ -335,7 +388,7 @@ func (t *Table) Clear(key netip.Prefix) {
 
 func clearKey[K key](t *Table, s *store[K], k K) {
 	if x := s.get(k); x != nil {
-		t.free(&x.rec)
+		t.free(x)
 		s.drop(k)
 	}
 }
