@@ -62,9 +62,6 @@ func bracketed(b []byte, i int) (a netip.Addr, n int) {
 		return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
 	}
 	b = b[i+1:]
-	if v, n := scan4(b); n > 0 && n < len(b) && b[n] == ']' { // at an end of b
-		return netip.AddrFrom4(v), n + 2
-	}
 	end := bytes.IndexByte(b[:min(len(b), 47)], ']')
 	if end < 0 {
 		return a, 0

@@ -14,12 +14,12 @@ import "bytes"
 // escapes; no other form ever does.
 func Split(line []byte, ev *Event) (ok bool) {
 	*ev = Event{}
-	return envelope(line, ev) && unescape(ev)
+	return envelope(trimEnd(line), ev) && unescape(ev)
 }
 
-// envelope fills the envelope fields of ev, which must be zero.
-func envelope(line []byte, ev *Event) bool {
-	b := trimEnd(line)
+// envelope fills the envelope fields of ev, which must be zero, from a line
+// without its end.
+func envelope(b []byte, ev *Event) bool {
 	for len(b) > 0 && b[0] == 0 { // a file system hole left by a crash
 		b = b[1:]
 	}

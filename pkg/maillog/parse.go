@@ -10,13 +10,16 @@ import "bytes"
 // of a program with a grammar that no form matches).
 func Parse(line []byte, ev *Event) bool {
 	*ev = Event{}
-	b := trimEnd(line)
-	if n := stamp3164(b, &ev.Stamp); n > 0 {
+	b, ok := trimEnd(line), false
+	if n := stamp3164(b, &ev.Stamp); n > 0 { // nearly all lines
 		if p, ok := quick(b[n:], ev); ok {
 			return classify(ev, p)
 		}
+		ok = afterStamp(b[n:], ev, false)
+	} else {
+		ok = envelope(b, ev)
 	}
-	if !envelope(line, ev) {
+	if !ok {
 		*ev = Event{}
 		return false
 	}

@@ -20,26 +20,26 @@ const (
 // nearly all lines, for the daemons that write most of them. ok is false when
 // b is anything else, or may be; ev is not touched then.
 func quick(b []byte, ev *Event) (p program, ok bool) {
-	if len(b) < 48 || b[0] != ' ' || b[1] == '<' {
+	if len(b) < 36 || b[0] != ' ' || b[1] == '<' {
 		return noProgram, false
 	}
 	b = b[1:]
 	i := 0
 	for {
-		if m := equal(load(b[i:]), ' '); m != 0 {
+		if m := equal(load(b, i), ' '); m != 0 {
 			i += first(m)
 			break
 		}
-		if i += 8; len(b)-i < 48 {
+		if i += 8; len(b)-i < 36 {
 			return noProgram, false
 		}
 	}
 	t := b[i:] // with the blank
-	if len(t) < 40 || i == 0 || b[i-1] == ':' || load(t[1:]) != wPostfix {
+	if len(t) < 34 || i == 0 || b[i-1] == ':' || load(t, 1) != wPostfix {
 		return noProgram, false
 	}
 	end := 0 // of the tag, in t
-	switch w := load(t[9:]); {
+	switch w := load(t, 9); {
 	case w&low6 == wSmtpd:
 		p, end = smtpdProgram, len(" postfix/smtpd")
 	case w == wCleanup:
@@ -55,7 +55,7 @@ func quick(b []byte, ev *Event) (p program, ok bool) {
 	default:
 		return noProgram, false
 	}
-	d := load(t[end+1:]) ^ '0'*each
+	d := load(t, end+1) ^ '0'*each
 	n := first(noDigit(d))
 	m := t[end+1+n:]
 	if uint(n-1) > 6 || len(m) < 4 || m[0] != ']' || m[1] != ':' || m[2] != ' ' || m[3] == '[' {

@@ -4,23 +4,22 @@ package maillog
 // padded with a blank (syslog) or a zero (postlogd). n is the length, 0 when
 // b does not begin with a stamp.
 func stamp3164(b []byte, s *Stamp) (n int) {
-	if len(b) < 16 || b[3] != ' ' || b[6] != ' ' || b[9] != ':' || b[12] != ':' {
+	if len(b) < 16 || b[3] != ' ' || b[6] != ' ' {
 		return 0
 	}
+	// The eight bytes of the clock, less what must stand there, are digits
+	// and two zeros.
+	w := load(b, 7) ^ ('0'*each&^colons | ':'*(1<<16|1<<40))
 	d1, d2 := b[4]-'0', b[5]-'0'
-	h1, h2 := b[7]-'0', b[8]-'0'
-	m1, m2 := b[10]-'0', b[11]-'0'
-	s1, s2 := b[13]-'0', b[14]-'0'
 	if b[4] == ' ' {
 		d1 = 0
 	}
-	// The high bit of x|(9-x) is set exactly when x is no digit.
-	if (d1|(9-d1)|d2|(9-d2)|h1|(9-h1)|h2|(9-h2)|m1|(9-m1)|m2|(9-m2)|s1|(9-s1)|s2|(9-s2))&0x80 != 0 {
+	if noDigit(w)|w&colons != 0 || d1 > 9 || d2 > 9 {
 		return 0
 	}
-	month := monthOf(b[0], b[1], b[2])
-	day := d1*10 + d2
-	h, m, sec := int32(h1)*10+int32(h2), int32(m1)*10+int32(m2), int32(s1)*10+int32(s2)
+	w = w*10 + w>>8 // of each two digits
+	h, m, sec := int32(w&0xff), int32(w>>24&0xff), int32(w>>48&0xff)
+	month, day := monthOf(b[0], b[1], b[2]), d1*10+d2
 	if month == 0 || h > 23 || m > 59 || sec > 60 || day-1 > 27 && (day == 0 || int(day) > monthLen(2000, int(month))) {
 		return 0
 	}
@@ -30,6 +29,9 @@ func stamp3164(b []byte, s *Stamp) (n int) {
 	}
 	return 15 + fraction(b[15:], s)
 }
+
+// colons are the places of the colons in "08:46:49".
+const colons = 0xff<<16 | 0xff<<40
 
 // stampISO reads an RFC 3339 time with any fraction; the offset may lack its
 // colon (journalctl) or be missing altogether, and a blank may stand for the

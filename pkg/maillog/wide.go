@@ -14,9 +14,9 @@ const (
 	highs = 0x80 * each
 )
 
-// load is the word at the start of b, which holds at least eight bytes.
-func load(b []byte) uint64 {
-	return binary.LittleEndian.Uint64(b)
+// load is the word at b[i:], which holds at least eight bytes.
+func load(b []byte, i int) uint64 {
+	return binary.LittleEndian.Uint64(b[i : i+8])
 }
 
 // first is the index of the first byte that is marked in m, 8 for none.
@@ -50,8 +50,8 @@ func noName(w uint64) uint64 {
 // nameLen is how many bytes at the start of b can stand in a host name.
 func nameLen(b []byte) int {
 	i := 0
-	for ; len(b)-i >= 8; i += 8 {
-		if m := noName(load(b[i:])); m != 0 {
+	for ; i+8 <= len(b); i += 8 {
+		if m := noName(load(b, i)); m != 0 {
 			return i + first(m)
 		}
 	}
@@ -61,71 +61,55 @@ func nameLen(b []byte) int {
 	return i
 }
 
-// gather makes a number of eight bits of the bytes that are marked in m.
-func gather(m uint64) uint64 {
-	return (m >> 7) * 0x0102040810204080 >> 56
-}
-
 // quad reads "192.0.2.1" at b[i:] with "]" behind it: v is the address and n
-// its length. n is 0 when there is none, or when b is too short to tell.
+// its length, 0 when there is none.
 //
-// Addresses have digits in all lengths, which no branch predictor foresees:
-// so the dots are found first, then all four numbers are made without a
-// branch.
+// Numbers of one to three digits come in no order that a branch predictor
+// could foresee, so all is done without a branch but for the checks: each half
+// of the address, with what ends it, fits into one word.
 func quad(b []byte, i int) (v uint32, n int) {
-	var lo, hi uint64
-	if len(b)-i >= 16 {
-		lo, hi = load(b[i:]), load(b[i+8:])
-	} else if k := i + 16 - len(b); k < 16 && len(b) >= 16 { // the end of a line
-		lo, hi = load(b[len(b)-16:]), load(b[len(b)-8:])
-		if k >= 8 {
-			lo, hi = hi>>(8*(k&7)), 0
-		} else {
-			lo, hi = lo>>(8*(k&7))|hi<<(64-8*(k&7)), hi>>(8*(k&7))
-		}
-	} else {
+	end := len(b) - 8
+	if i < 0 || i > end {
 		return 0, 0
 	}
-	lo ^= '0' * each
-	m := gather(noDigit(lo)) | gather(noDigit(hi^'0'*each))<<8
-	p1 := bits.TrailingZeros64(m)
-	m &= m - 1
-	p2 := bits.TrailingZeros64(m)
-	m &= m - 1
-	p3 := bits.TrailingZeros64(m)
-	m &= m - 1
-	p4 := bits.TrailingZeros64(m)
-	t := b[i:]
-	if m == 0 || p2 < 3 || p4 >= len(t) || t[p1] != '.' || t[p2] != '.' || t[p3] != '.' || t[p4] != ']' {
+	hi, m, bad1 := half(load(b, i))
+	i += m
+	at := min(i, end) // the end of a line
+	lo, n, bad2 := half(load(b, at) >> uint(8*(i-at)))
+	n += m
+	if bad1|bad2 < 0 || b[i-1] != '.' || i-m+n-1 >= len(b) || b[i-m+n-1] != ']' {
 		return 0, 0
 	}
-	// Four bytes that end where a number ends; the first has no four.
-	t = b[i-1:]
-	d1, bad1 := octet(uint32(lo)<<(uint(32-8*p1)&31), p1)
-	d2, bad2 := octet(last4(t, p2+1), p2-p1-1)
-	d3, bad3 := octet(last4(t, p3+1), p3-p2-1)
-	d4, bad4 := octet(last4(t, p4+1), p4-p3-1)
-	if bad1|bad2|bad3|bad4 < 0 {
-		return 0, 0
+	return hi<<16 | lo, n - 1
+}
+
+// half reads "192.0." at the start of w, with any byte in the place of the
+// second dot: n is the length of it all, and bad is negative when it is not
+// that.
+func half(w uint64) (v uint32, n int, bad int64) {
+	d := w ^ '0'*each
+	m := noDigit(d)
+	e1 := bits.TrailingZeros64(m) & 0x38 // in bits: where the first number ends
+	m &= m - 1
+	e2 := bits.TrailingZeros64(m) & 0x38 // and the second
+	v1, bad1 := octet(d<<uint(64-e1), e1)
+	l2 := e2 - e1 - 8
+	v2, bad2 := octet(d>>uint((e1+8)&63)<<uint((64-l2)&63), l2)
+	if m == 0 || byte(w>>uint(e1)) != '.' {
+		bad1 = -1
 	}
-	return d1<<24 | d2<<16 | d3<<8 | d4, p4
+	return v1<<8 | v2, e2>>3 + 1, bad1 | bad2
 }
 
-// last4 are the four bytes in front of b[end], with '0' taken off.
-func last4(b []byte, end int) uint32 {
-	return binary.LittleEndian.Uint32(b[end-4:]) ^ '0'*(each&0xffffffff)
+// octet is the number whose digits fill the highest l bits of x. bad is
+// negative when it is none: no or too many digits, above 255, with a leading
+// zero.
+func octet(x uint64, l int) (v uint32, bad int64) {
+	digits := int64(bits.ReverseBytes64(x)) // one a byte
+	least := int64(1) << uint((l-8)&63) &^ 1
+	v = uint32(x>>40*(100<<16|10<<8|1)>>16) & 0xff
+	return v, (0x020505 - digits) | (digits - least) | int64(l-8)
 }
-
-// octet is the number of n digits in the highest bytes of x. bad is negative
-// when it is none: no or too many digits, above 255, with a leading zero.
-func octet(x uint32, n int) (v uint32, bad int) {
-	x &= ^uint32(0) << (uint(32-8*n) & 31)
-	v = x>>24 + (x>>16&0xff)*10 + (x>>8&0xff)*100
-	return v, (n - 1) | (3 - n) | (255 - int(v)) | (int(v) - int(leastOf[n&3]))
-}
-
-// leastOf is the least number of so many digits.
-var leastOf = [4]uint8{0, 0, 10, 100}
 
 // decimal is the number of the first n digits of w, 1 to 8, with '0' taken
 // off each.
