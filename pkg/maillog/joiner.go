@@ -32,12 +32,36 @@ type Joiner struct {
 	messages *table[message]
 	hosts    *table[bool] // by source and host: the latest disconnect had a summary
 	serial   uint64
+
+	// The source of the last line: mostly there is one.
+	current   *sourceState
+	currentID uint32
 }
 
-// A sourceState is the clock of a source and its last event.
+// A sourceState is the clock of a source, its last event, and the names that
+// were hashed for it last: nearly all lines have the same.
 type sourceState struct {
 	clock clockFace
 	last  lastLine
+	host  hashed    // of the source and the host
+	tags  [2]hashed // of these and the tag
+}
+
+// A hashed is a key with what it was made from.
+type hashed struct {
+	from key
+	text []byte // reused
+	key  key
+	good bool
+}
+
+// hash is from with b mixed in.
+func (h *hashed) hash(from key, b []byte) key {
+	if !h.good || h.from != from || !bytes.Equal(h.text, b) {
+		h.good, h.from, h.text, h.key = true, from, append(h.text[:0], b...), from
+		h.key.mix(b)
+	}
+	return h.key
 }
 
 // A lastLine is the last event of a source, as the text it was parsed from.
@@ -45,9 +69,10 @@ type lastLine struct {
 	seq   uint64
 	valid bool
 	pid   uint32
+	text  []byte // of the line from its host to its end, reused
 	host  int    // text[:host] is the host name
-	tag   int    // text[host:tag] is the tag, the rest is the message
-	text  []byte // reused
+	tag   [2]int // text[tag[0]:tag[1]] is the tag
+	from  int    // text[from:] is the message
 }
 
 // NewJoiner returns a Joiner that remembers nothing.
@@ -68,11 +93,15 @@ func (j *Joiner) Source(src uint32, o SourceOptions) {
 }
 
 func (j *Joiner) source(src uint32) *sourceState {
+	if j.current != nil && j.currentID == src {
+		return j.current
+	}
 	s := j.sources[src]
 	if s == nil {
 		s = &sourceState{}
 		j.sources[src] = s
 	}
+	j.current, j.currentID = s, src
 	return s
 }
 
@@ -110,7 +139,7 @@ func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 		}
 		s.last.set(seq, ev)
 	}
-	return j.join(src, ev)
+	return j.join(src, s, ev)
 }
 
 // set remembers ev.
@@ -120,11 +149,26 @@ func (l *lastLine) set(seq uint64, ev *Event) {
 	if !l.valid {
 		return
 	}
-	l.text = append(l.text[:0], ev.Host...)
-	l.host = len(l.text)
-	l.text = append(l.text, ev.Tag...)
-	l.tag = len(l.text)
-	l.text = append(l.text, ev.Message...)
+	l.host = len(ev.Host)
+	t, m := behind(ev.Host, ev.Tag), behind(ev.Host, ev.Message)
+	if t >= l.host && m >= t+len(ev.Tag) && m+len(ev.Message) <= maxLastBytes { // nearly always one copy
+		l.tag, l.from = [2]int{t, t + len(ev.Tag)}, m
+		l.text = append(l.text[:0], ev.Host[:m+len(ev.Message)]...)
+		return
+	}
+	l.text = append(append(append(l.text[:0], ev.Host...), ev.Tag...), ev.Message...)
+	l.from = len(ev.Host) + len(ev.Tag)
+	l.tag = [2]int{l.host, l.from}
+}
+
+// behind is how far b lies behind the start of a in one array, or -1. Slices
+// of one line end their capacity at the same byte.
+func behind(a, b []byte) int {
+	n := cap(a) - cap(b)
+	if n < 0 || n >= cap(a) || len(b) == 0 || &a[:n+1][n] != &b[0] {
+		return -1
+	}
+	return n
 }
 
 // repeat turns the repeat line ev into the event it repeats, with the time of
@@ -140,7 +184,7 @@ func (l *lastLine) repeat(seq uint64, ev *Event) bool {
 		return false
 	}
 	at := ev.Time
-	ev.Host, ev.Tag, ev.Message, ev.PID = host, l.text[l.host:l.tag:l.tag], l.text[l.tag:], l.pid
+	ev.Host, ev.Tag, ev.Message, ev.PID = host, l.text[l.tag[0]:l.tag[1]:l.tag[1]], l.text[l.from:], l.pid
 	if !ParseMessage(ev) {
 		return false
 	}
@@ -150,19 +194,19 @@ func (l *lastLine) repeat(seq uint64, ev *Event) bool {
 }
 
 // join finds the session and the message of ev and fills in what they tell.
-func (j *Joiner) join(src uint32, ev *Event) *Session {
+func (j *Joiner) join(src uint32, o *sourceState, ev *Event) *Session {
 	switch k := ev.Kind; {
 	case k >= SMTPDConnect && k <= SMTPDTLSCert:
 		if k == SMTPDProxyReject || k == SMTPDNumericHostname {
 			return nil // name no client, so there is nothing to score
 		}
-		return j.smtpd(src, ev)
+		return j.smtpd(src, o, ev)
 	case k >= PostscreenConnect && k <= PostscreenDisconnect:
-		return j.postscreen(src, ev)
+		return j.postscreen(src, o, ev)
 	case k >= CleanupReject && k <= CleanupMilterHeader:
-		j.cleanup(src, ev)
+		j.cleanup(src, o, ev)
 	case k == KindActive:
-		j.active(src, ev)
+		j.active(src, o, ev)
 	case k == DovecotLoginOK:
 		j.good(ev, &ev.Logins, 1)
 	}
@@ -176,19 +220,17 @@ func (j *Joiner) good(ev *Event, field *uint32, n uint32) {
 	}
 }
 
-func hostKey(src uint32, ev *Event) key {
-	k := key{uint64(src), 1}
-	k.mix(ev.Host)
-	return k
+// hostKey is the key of the host of ev at source src.
+func (s *sourceState) hostKey(src uint32, ev *Event) key {
+	return s.host.hash(key{uint64(src), 1}, ev.Host)
 }
 
-func (j *Joiner) smtpd(src uint32, ev *Event) *Session {
-	hk := hostKey(src, ev)
+func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 	if ev.PID == 0 {
 		return nil
 	}
-	k := hk
-	k.mix(ev.Tag)
+	hk := o.hostKey(src, ev)
+	k := o.tags[len(ev.Tag)&1].hash(hk, ev.Tag) // "postfix/smtpd" and "postfix/submission/smtpd"
 	k.mixUint(uint64(ev.PID))
 	s := j.session(j.sessions, k, ev, ev.Kind == SMTPDConnect || ev.Kind == SMTPDConnectUnknown)
 	switch ev.Kind {
@@ -257,11 +299,11 @@ func (j *Joiner) summary(s *Session, ev *Event) {
 	j.good(ev, &ev.Messages, n-min(n, s.Rejected))
 }
 
-func (j *Joiner) postscreen(src uint32, ev *Event) *Session {
+func (j *Joiner) postscreen(src uint32, o *sourceState, ev *Event) *Session {
 	if !ev.Client.IsValid() || ev.Port == 0 {
 		return nil
 	}
-	k := hostKey(src, ev)
+	k := o.hostKey(src, ev)
 	a := ev.Client.As16()
 	k.mix(a[:])
 	k.mixUint(uint64(ev.Port))
@@ -297,8 +339,8 @@ func (j *Joiner) byQueueID(k key, ev *Event) *message {
 
 // cleanup gives a line of cleanup the client of its queue ID, and tells the
 // session of a message that was refused or dropped after all.
-func (j *Joiner) cleanup(src uint32, ev *Event) {
-	m := j.byQueueID(hostKey(src, ev), ev)
+func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
+	m := j.byQueueID(o.hostKey(src, ev), ev)
 	if m == nil {
 		return
 	}
@@ -321,8 +363,8 @@ func (j *Joiner) cleanup(src uint32, ev *Event) {
 
 // active counts the first activation of a message whose client is known as
 // accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
-func (j *Joiner) active(src uint32, ev *Event) {
-	k := hostKey(src, ev)
+func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
+	k := o.hostKey(src, ev)
 	summaries := j.hosts.get(k)
 	if summaries == nil || *summaries {
 		return

@@ -63,7 +63,7 @@ func (j *Joiner) State() JoinerState {
 		if l := &s.last; l.valid {
 			st.Sources = append(st.Sources, SourceState{
 				ID: id, Seq: l.seq, PID: l.pid, Host: slices.Clone(l.text[:l.host]),
-				Tag: slices.Clone(l.text[l.host:l.tag]), Message: slices.Clone(l.text[l.tag:]),
+				Tag: slices.Clone(l.text[l.tag[0]:l.tag[1]]), Message: slices.Clone(l.text[l.from:]),
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package maillog
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // A key is 128 bits of hash of what identifies a session, a queue ID or a
@@ -78,26 +79,37 @@ func (t *table[V]) get(k key) *V {
 	if e < 0 {
 		return nil
 	}
+	t.use(e)
+	return &t.entries[e].value
+}
+
+func (t *table[V]) use(e int32) {
 	if e != t.newest {
 		t.unlink(e)
 		t.link(e)
 	}
-	return &t.entries[e].value
 }
 
 // put returns the value of k, a zero one when it was not there.
 func (t *table[V]) put(k key) *V {
-	if v := t.get(k); v != nil {
-		return v
+	if e := t.newest; e >= 0 && t.entries[e].key == k {
+		return &t.entries[e].value
+	}
+	slot, e := t.find(k)
+	if e >= 0 {
+		t.use(e)
+		return &t.entries[e].value
 	}
 	if t.len == t.max {
 		t.evicted++
 		t.remove(t.entries[t.oldest].key)
+		slot, _ = t.find(k)
 	}
 	if 2*(t.len+1) > len(t.index) {
 		t.grow()
+		slot, _ = t.find(k)
 	}
-	e := t.free
+	e = t.free
 	if e >= 0 {
 		t.free = t.entries[e].next
 		t.entries[e] = entry[V]{key: k}
@@ -105,7 +117,6 @@ func (t *table[V]) put(k key) *V {
 		e = int32(len(t.entries))
 		t.entries = append(t.entries, entry[V]{key: k})
 	}
-	slot, _ := t.find(k)
 	t.index[slot] = e + 1
 	t.link(e)
 	t.len++
@@ -133,19 +144,17 @@ func (t *table[V]) remove(k key) {
 	t.index[slot] = 0
 }
 
+// grow doubles the index, and makes room for as many entries as it can take.
 func (t *table[V]) grow() {
-	old := t.index
-	t.index = make([]int32, 2*len(old))
+	t.index = make([]int32, 2*len(t.index))
+	t.entries = slices.Grow(t.entries, min(len(t.index)/2, t.max)-len(t.entries))
 	mask := len(t.index) - 1
-	for _, e := range old {
-		if e == 0 {
-			continue
-		}
-		slot := int(t.entries[e-1].key[0]) & mask
+	for e := t.oldest; e >= 0; e = t.entries[e].next { // nearly as they lie in memory
+		slot := int(t.entries[e].key[0]) & mask
 		for t.index[slot] != 0 {
 			slot = (slot + 1) & mask
 		}
-		t.index[slot] = e
+		t.index[slot] = e + 1
 	}
 }
 
