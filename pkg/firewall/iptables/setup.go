@@ -194,7 +194,9 @@ func (b *Backend) others(all [len(families)]*rules) []*rules {
 // legacyTable says whether the legacy table raw of a family is in the kernel. The
 // list is for root only; who else cannot have made it.
 func legacyTable(f family) bool {
-	list, err := os.ReadFile([...]string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}[f])
+	// Not /proc/net: that is the network namespace of the first thread, which
+	// need not be ours.
+	list, err := os.ReadFile("/proc/thread-self/net/" + [...]string{"ip_tables_names", "ip6_tables_names"}[f])
 	return err == nil && slices.Contains(strings.Fields(string(list)), rawTable)
 }
 
