@@ -12,6 +12,7 @@ import (
 // remembered too, the longest silent forgotten first, for LoggedIn.
 type account struct {
 	logins []login
+	oldest uint32 // no last login is before it
 }
 
 type login struct {
@@ -60,6 +61,7 @@ func (a *account) login(c netip.Addr, t, now int64) bool {
 	}
 	l := &a.logins[i]
 	l.last = max(l.last, clampTime(t))
+	a.oldest = min(a.oldest, l.last)
 	l.maker = l.maker || makers < maxMakers
 	return l.maker
 }
@@ -70,7 +72,14 @@ func (a *account) find(c netip.Addr) int {
 
 // age forgets the addresses that have been silent for 30 days.
 func (a *account) age(now int64) {
+	if int64(a.oldest)+loginLife > now {
+		return
+	}
 	a.logins = slices.DeleteFunc(a.logins, func(l login) bool { return int64(l.last)+loginLife <= now })
+	a.oldest = 1<<32 - 1
+	for _, l := range a.logins {
+		a.oldest = min(a.oldest, l.last)
+	}
 }
 
 // dropOldest forgets the longest silent address that is no maker.

@@ -108,3 +108,60 @@ func BenchmarkOffended(b *testing.B) {
 		g.Offended(host4(r.Uint32N(1_000_000)*4001), epoch)
 	}
 }
+
+// BenchmarkMessage notes messages of 3,000 clients that come again and again,
+// 50 a second.
+func BenchmarkMessage(b *testing.B) {
+	g := NewGood(0)
+	NewTable(Options{Windows: defaults()}, g)
+	r := rand.New(rand.NewPCG(1, 2))
+	clients := make([]netip.Addr, 3000)
+	for i := range clients {
+		clients[i] = host4(r.Uint32())
+	}
+	i := 0
+	for b.Loop() {
+		g.Message(clients[r.IntN(len(clients))], epoch+int64(i/50), 1)
+		i++
+	}
+}
+
+// BenchmarkStranger asks for clients without a record, of whom 3,000 have one.
+func BenchmarkStranger(b *testing.B) {
+	g := NewGood(0)
+	for day := range int64(3) {
+		for i := range uint32(3000) {
+			g.Message(host4(i*1_000_003), epoch+day*daySecs, 3)
+			g.Message(host6(0x20010db8_00000000+uint64(i), 1), epoch+day*daySecs, 3)
+			g.Login(host4(i*1_000_003), epoch+day*daySecs, 1, uint64(i+1))
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	addr := func() netip.Addr { return host4(r.Uint32()) }
+	at := int64(epoch + 3*daySecs)
+	for name, ask := range map[string]func(){
+		"Known":    func() { g.Known(addr()) },
+		"Factor":   func() { g.Factor(addr()) },
+		"AnyIn":    func() { g.AnyIn(netip.PrefixFrom(host6(0x20010db8_00000000+uint64(r.Uint32N(100_000)), 0), 64)) },
+		"LoggedIn": func() { g.LoggedIn(addr(), uint64(r.Uint32()), at) },
+		"Offended": func() { g.Offended(host4(r.Uint32N(3000)), at) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				ask()
+			}
+		})
+	}
+}
+
+// BenchmarkLogin notes logins of 1,000 users, each from 12 addresses.
+func BenchmarkLogin(b *testing.B) {
+	g := NewGood(0)
+	r := rand.New(rand.NewPCG(1, 2))
+	i := 0
+	for b.Loop() {
+		user := r.Uint32N(1000)
+		g.Login(host4(user<<8+r.Uint32N(12)), epoch+int64(i/50), 1, uint64(user)+1)
+		i++
+	}
+}
