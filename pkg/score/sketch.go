@@ -72,16 +72,6 @@ func (s *sketch) add(hash uint64, units, limit int) bool {
 	return now+*c>>8 >= full
 }
 
-// touch reads the cell of a network, so that the memory is on its way while
-// the client is looked up: with millions of networks waiting for it costs as
-// much as all the rest.
-func (s *sketch) touch(hash uint64) uint16 {
-	if len(s.cells) == 0 {
-		return 0
-	}
-	return s.cells[hash&uint64(len(s.cells)-1)]
-}
-
 func (s *sketch) grow() {
 	size := min(max(len(s.cells)*growth, minCells), maxCells)
 	next := make([]uint16, size)

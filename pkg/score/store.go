@@ -128,7 +128,7 @@ func (s *store[K]) insert(k K, at spot, r rec) (roomy bool) {
 	if g.full() {
 		// The first sizes and the steps differ, so that not all grow at once.
 		n := len(g.groups)
-		g.resize(max(n*3/2+n*(at.seg&7)/32, 2+at.seg&3))
+		g.resize(max(n*7/4+n*(at.seg&7)/16, 2+at.seg&3))
 	}
 	x, i, probes, _ := g.find(k, at.hash)
 	for probes > maxProbe && g.n > len(g.groups) {

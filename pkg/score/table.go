@@ -32,7 +32,6 @@ type Table struct {
 
 	wide     []int    // the windows of networks
 	sketches []sketch // by window; only theirs are used
-	touched  uint16   // keeps sketch.touch from being optimised away
 	eval     eval
 	walk     walk
 	pool     []candidate
@@ -228,13 +227,6 @@ func add[K key](t *Table, s *store[K], k K, net, own uint64) {
 	recs := t.one[:]
 	r := recs[0]
 	p := &t.plans[r.class]
-	for _, w := range p.wide {
-		if bits := s.widths[w]; bits == s.netBits {
-			t.touched += t.sketches[w].touch(net)
-		} else if bits != 0 {
-			t.touched += t.sketches[w].touch(mix(k.net(bits)))
-		}
-	}
 	at := spotOf(net, own)
 	held, put := s.lookOrPut(k, at, r, t.Len() < t.o.MaxClients)
 	switch {
