@@ -1,32 +1,24 @@
 package maillog
 
-import (
-	"bytes"
-	"net/netip"
-)
+import "net/netip"
 
 // nameAddr reads NAME "[" ADDR "]" [":" PORT] at the start of b, as smtpd
 // writes a client, and sets ClientName, Client and Port. "unknown" in the
 // place of the address is accepted and leaves Client zero.
 func nameAddr(b []byte, ev *Event) (rest []byte, ok bool) {
-	i := nameLen(b)
-	if i == 0 || i >= len(b) || b[i] != '[' {
-		return b, false
-	}
-	name := b[:i]
-	a, n := bracketed(b, i)
-	if n == 0 {
-		if !has(b[i:], "[unknown]") {
+	n := peer(b, 0, ev)
+	if n < 0 {
+		i := nameLen(b)
+		if i == 0 || !has(b[i:], "[unknown]") {
 			return b, false
 		}
-		n = len("[unknown]")
+		ev.ClientName, ev.Client, ev.Port = b[:i], netip.Addr{}, 0
+		n = i + len("[unknown]")
 	}
-	ev.ClientName, ev.Client, ev.Port = name, a, 0
-	rest = b[i+n:]
-	if len(rest) > 1 && rest[0] == ':' && rest[1] != ' ' {
-		return port(rest[1:], ev)
+	if portless(b, n) {
+		return b[n:], true
 	}
-	return rest, true
+	return port(b[n+1:], ev)
 }
 
 // psAddr reads "[" ADDR "]:" PORT, as postscreen and tlsproxy write a client.
@@ -50,27 +42,6 @@ func port(b []byte, ev *Event) (rest []byte, ok bool) {
 	}
 	ev.Port = uint16(p)
 	return rest, true
-}
-
-// bracketed reads "[" ADDR "]" at b[i:]; n is its length, 0 when there is
-// none.
-func bracketed(b []byte, i int) (a netip.Addr, n int) {
-	if i >= len(b) || b[i] != '[' {
-		return a, 0
-	}
-	if v, n := quad(b, i+1); n > 0 {
-		return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
-	}
-	b = b[i+1:]
-	end := bytes.IndexByte(b[:min(len(b), 47)], ']')
-	if end < 0 {
-		return a, 0
-	}
-	a, ok := parse6(b[:end])
-	if !ok {
-		return a, 0
-	}
-	return a, end + 2
 }
 
 // parseAddr parses a whole slice as an address in the spelling that Postfix
@@ -134,15 +105,9 @@ func parse6(b []byte) (netip.Addr, bool) {
 		if n == 16 {
 			return none, false
 		}
-		start, v := i, uint(0)
-		for i < len(b) && i-start < 5 {
-			h := hexValue[b[i]]
-			if h > 15 {
-				break
-			}
-			v = v<<4 | uint(h)
-			i++
-		}
+		start := i
+		v, digits := group(b, i)
+		i += digits
 		if i < len(b) && b[i] == '.' { // a dotted quad may end it
 			v4, m := scan4(b[start:])
 			if m == 0 || start+m != len(b) || n > 12 {
@@ -180,6 +145,25 @@ func parse6(b []byte) (netip.Addr, bool) {
 		clear(a[gap : 16-(n-gap)])
 	}
 	return netip.AddrFrom16(a).Unmap(), true
+}
+
+// group reads up to eight hexadecimal digits at b[i:]: n says how many, and v
+// is their value if they are at most four.
+func group(b []byte, i int) (v uint32, n int) {
+	var w uint64
+	if at := min(i, len(b)-8); at >= 0 {
+		w = load(b, at) >> uint(8*(i-at))
+	} else {
+		for k, c := range b[i:] { // at most seven
+			w |= uint64(c) << uint(8*k)
+		}
+	}
+	n = first(noHex(w))
+	// One digit a byte, the last one in the highest; then two a byte.
+	w = w&(0x0f*each) + w>>6&each*9
+	w = w << uint(64-8*n) >> 32
+	w = w<<4 | w>>8
+	return uint32(w&0xff<<8 | w>>16&0xff), n
 }
 
 // hexValue is the value of a lower-case hexadecimal digit, above 15 for any

@@ -1,6 +1,9 @@
 package maillog
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // maxAuthLine bounds the messages of Dovecot's auth process that a client is
 // taken from. It stands at the end there, behind a user name of the client's
@@ -93,15 +96,27 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 
 // lastRip is the index of the last ", rip=", or -1.
 func lastRip(b []byte) int {
-	last := -1
-	for from := 0; ; {
-		i := bytes.Index(b[from:], []byte(", rip="))
-		if i < 0 {
-			return last
+	end := len(b)
+	for ; end >= 8; end -= 8 {
+		for m := equal(load(b, end-8), '='); m != 0; {
+			top := 63 - bits.LeadingZeros64(m)
+			if i := end - 8 + top>>3; isRip(b, i) {
+				return i - len(", rip")
+			}
+			m &^= 1 << top
 		}
-		last = from + i
-		from = last + 1
 	}
+	for i := end - 1; i >= 0; i-- {
+		if b[i] == '=' && isRip(b, i) {
+			return i - len(", rip")
+		}
+	}
+	return -1
+}
+
+// isRip reports whether ", rip" stands in front of b[i].
+func isRip(b []byte, i int) bool {
+	return i >= len(", rip") && string(b[i-len(", rip"):i]) == ", rip"
 }
 
 // loginKind classifies the text in front of "user=<", which is Dovecot's own.

@@ -1,6 +1,9 @@
 package maillog
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // fields reads the fields behind the text of an action,
 //
@@ -78,10 +81,7 @@ func lastAngle(b []byte, address bool) int {
 	if !ends(b, ">") {
 		return -1
 	}
-	for i := len(b) - 2; i >= 0; i-- {
-		if !angleStop[b[i]] {
-			continue
-		}
+	for i := stopBefore(b, len(b)-1); i >= 0; i = stopBefore(b, i) {
 		switch b[i] {
 		case '<':
 			return i
@@ -99,7 +99,23 @@ func lastAngle(b []byte, address bool) int {
 	return -1
 }
 
-var angleStop = [256]bool{'<': true, '>': true, ' ': true, '"': true}
+// stopBefore is the index of the last bracket, blank or quote in b[:end], or
+// -1.
+func stopBefore(b []byte, end int) int {
+	for ; end >= 8; end -= 8 {
+		// '<' and '>', and ' ' and '"', differ in one and the same bit.
+		w := load(b, end-8) &^ (each << 1)
+		if m := equal(w, '<') | equal(w, ' '); m != 0 {
+			return end - 1 - bits.LeadingZeros64(m)>>3
+		}
+	}
+	for i := end - 1; i >= 0; i-- {
+		if c := b[i] &^ 2; c == '<' || c == ' ' {
+			return i
+		}
+	}
+	return -1
+}
 
 // openQuote is the index of the "<" in front of the quote that opens a local
 // part; b ends in front of the one that closes it. Inside, a quote has a

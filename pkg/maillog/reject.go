@@ -84,6 +84,11 @@ func action(b []byte, k Kind, ev *Event) Kind {
 		}
 		b = nil
 	}
+	return told(b, k, ev)
+}
+
+// told reads "TEXT; from=<S> to=<R> proto=P helo=<H>".
+func told(b []byte, k Kind, ev *Event) Kind {
 	fields(b, ev)
 	switch k {
 	case SMTPDReject, SMTPDRejectWarning:
@@ -112,6 +117,10 @@ func codes(b []byte) (code uint16, status, text []byte) {
 	if len(b) >= 4 && b[0]-'2' <= 3 && b[1]-'0' <= 9 && b[2]-'0' <= 9 && b[3] == ' ' {
 		code = uint16(b[0]-'0')*100 + uint16(b[1]-'0')*10 + uint16(b[2]-'0')
 		b = b[4:]
+	}
+	if len(b) >= 6 && b[1] == '.' && b[3] == '.' && b[5] == ' ' && // most: one digit each
+		(b[0] == '5' || b[0] == '4' || b[0] == '2') && b[2]-'0' <= 9 && b[4]-'0' <= 9 {
+		return code, b[:5], b[6:]
 	}
 	if n := dsn(b); n > 0 {
 		status, b = b[:n], b[n:]

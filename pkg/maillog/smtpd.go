@@ -7,19 +7,31 @@ import "encoding/binary"
 func smtpd(m []byte, ev *Event) Kind {
 	switch m[0] {
 	case 'N':
+		if has(m, "NOQUEUE: reject:") && has(m[16:], " RCPT from ") { // nearly all
+			if n := peer(m, 27, ev); n >= 0 && has(m[n:], ": ") {
+				ev.Stage = StageRcpt
+				return told(m[n+2:], SMTPDReject, ev)
+			}
+		}
 		if has(m, "NOQUEUE: ") {
 			return queued(m[len("NOQUEUE: "):], ev)
 		}
 	case 'c':
-		if b, ok := cut(m, "connect from "); ok {
-			return connect(b, ev)
+		if has(m, "connect from ") {
+			if peer(m, len("connect from "), ev) == len(m) {
+				return SMTPDConnect
+			}
+			return connect(m[len("connect from "):], ev)
 		}
 		if b, ok := cut(m, "certificate verification failed for "); ok {
 			return client(b, ":", SMTPDTLSCert, ev)
 		}
 	case 'd':
-		if b, ok := cut(m, "disconnect from "); ok {
-			return disconnect(b, ev)
+		if has(m, "disconnect from ") {
+			if n := peer(m, len("disconnect from "), ev); n >= 0 && (n == len(m) || m[n] == ' ') {
+				return summary(m[n:], ev)
+			}
+			return disconnect(m[len("disconnect from "):], ev)
 		}
 	case 'w':
 		if b, ok := cut(m, "warning: "); ok {
@@ -222,30 +234,53 @@ func disconnect(b []byte, ev *Event) Kind {
 	if !ok {
 		return KindUnknown
 	}
-	ev.Commands.Present = len(b) > 0
+	return summary(b, ev)
+}
+
+// summary reads " ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4".
+func summary(b []byte, ev *Event) Kind {
+	c := &ev.Commands
+	c.Present = len(b) > 0
 	for len(b) > 0 {
 		if b[0] != ' ' {
 			return KindUnknown
 		}
 		// Most commands have four letters and were used up to nine times.
-		if len(b) >= 7 && b[5] == '=' && b[6]-'0' <= 9 {
-			v := uint16(b[6] - '0')
-			switch {
-			case len(b) == 7 || b[7] == ' ':
-				ev.Commands.set4(b[1:], Tally{v, v})
-				b = b[7:]
+		if len(b) >= 7 && b[5] == '=' {
+			if t, n := digitTally(b[6:]); n > 0 {
+				c.set4(b[1:], t)
+				b = b[6+n:]
 				continue
-			case len(b) >= 9 && b[7] == '/' && b[8]-'0' <= 9 && (len(b) == 9 || b[9] == ' '):
-				ev.Commands.set4(b[1:], Tally{v, uint16(b[8] - '0')})
-				b = b[9:]
+			}
+		} else if has(b, " commands=") {
+			if t, n := digitTally(b[10:]); n > 0 {
+				c.All = t
+				b = b[10+n:]
 				continue
 			}
 		}
-		if b, ok = anyTally(b[1:], &ev.Commands); !ok {
+		var ok bool
+		if b, ok = anyTally(b[1:], c); !ok {
 			return KindUnknown
 		}
 	}
 	return SMTPDDisconnect
+}
+
+// digitTally reads "N" or "OK/TOTAL" of one digit each in front of a blank or
+// the end; n is 0 when it is anything else.
+func digitTally(b []byte) (t Tally, n int) {
+	if len(b) == 0 || b[0]-'0' > 9 {
+		return t, 0
+	}
+	v := uint16(b[0] - '0')
+	if len(b) == 1 || b[1] == ' ' {
+		return Tally{v, v}, 1
+	}
+	if len(b) >= 3 && b[1] == '/' && b[2]-'0' <= 9 && (len(b) == 3 || b[3] == ' ') {
+		return Tally{v, uint16(b[2] - '0')}, 3
+	}
+	return t, 0
 }
 
 // anyTally reads one "cmd=N" or "cmd=OK/TOTAL" of any length, or the

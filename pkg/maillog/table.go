@@ -44,6 +44,7 @@ type table[V any] struct {
 	oldest  int32 // list by use; none is -1
 	newest  int32
 	free    int32
+	slot    int // of the entry that was put last, unless it has moved
 	len     int
 	evicted uint64
 }
@@ -98,6 +99,7 @@ func (t *table[V]) put(k key) *V {
 	slot, e := t.find(k)
 	if e >= 0 {
 		t.use(e)
+		t.slot = slot
 		return &t.entries[e].value
 	}
 	if t.len == t.max {
@@ -117,7 +119,7 @@ func (t *table[V]) put(k key) *V {
 		e = int32(len(t.entries))
 		t.entries = append(t.entries, entry[V]{key: k})
 	}
-	t.index[slot] = e + 1
+	t.index[slot], t.slot = e+1, slot
 	t.link(e)
 	t.len++
 	return &t.entries[e].value
@@ -125,7 +127,10 @@ func (t *table[V]) put(k key) *V {
 
 // remove forgets k. Its value stays readable until the next put.
 func (t *table[V]) remove(k key) {
-	slot, e := t.find(k)
+	slot, e := t.slot, t.newest
+	if e < 0 || t.entries[e].key != k || t.index[slot] != e+1 { // mostly it was put just now
+		slot, e = t.find(k)
+	}
 	if e < 0 {
 		return
 	}

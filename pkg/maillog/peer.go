@@ -1,0 +1,55 @@
+package maillog
+
+import "net/netip"
+
+// peer reads NAME "[" ADDR "]" at m[i:], as smtpd writes a client, and sets
+// ClientName, Client and Port (to none). It is the index behind it, -1 when
+// it is anything else; then ev is as it was.
+func peer(m []byte, i int, ev *Event) int {
+	at := i
+	for i >= 0 && i < len(m)-7 {
+		stop := noName(load(m, i))
+		i += first(stop)
+		if stop != 0 {
+			break
+		}
+	}
+	for i < len(m) && nameByte[m[i]] { // the last seven bytes
+		i++
+	}
+	if i == at || i >= len(m) || m[i] != '[' {
+		return -1
+	}
+	a, n := bracketed(m, i)
+	if n == 0 {
+		return -1
+	}
+	ev.ClientName, ev.Client, ev.Port = m[at:i], a, 0
+	return i + n
+}
+
+// portless reports whether what stands at m[n:], behind a peer, is no port.
+func portless(m []byte, n int) bool {
+	return len(m)-n < 2 || m[n] != ':' || m[n+1] == ' '
+}
+
+// bracketed reads "[" ADDR "]" at b[i:]; n is its length, 0 when there is
+// none.
+func bracketed(b []byte, i int) (a netip.Addr, n int) {
+	if i >= len(b) || b[i] != '[' {
+		return a, 0
+	}
+	if v, n := quad(b, i+1); n > 0 {
+		return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
+	}
+	b = b[i+1:]
+	for end, c := range b[:min(len(b), 47)] {
+		if c == ']' {
+			if a, ok := parse6(b[:end]); ok {
+				return a, end + 2
+			}
+			return a, 0
+		}
+	}
+	return a, 0
+}
