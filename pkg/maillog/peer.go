@@ -1,6 +1,9 @@
 package maillog
 
-import "net/netip"
+import (
+	"bytes"
+	"net/netip"
+)
 
 // peer reads NAME "[" ADDR "]" at m[i:], as smtpd writes a client, and sets
 // ClientName, Client and Port (to none). It is the index behind it, -1 when
@@ -39,17 +42,20 @@ func bracketed(b []byte, i int) (a netip.Addr, n int) {
 	if i >= len(b) || b[i] != '[' {
 		return a, 0
 	}
-	if v, n := quad(b, i+1); n > 0 {
-		return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
-	}
-	b = b[i+1:]
-	for end, c := range b[:min(len(b), 47)] {
-		if c == ']' {
-			if a, ok := parse6(b[:end]); ok {
-				return a, end + 2
-			}
-			return a, 0
+	// The first group of an IPv6 address has at most four digits.
+	if i+9 > len(b) || equal(load(b, i+1), ':') == 0 {
+		if v, n := quad(b, i+1); n > 0 {
+			return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
 		}
 	}
-	return a, 0
+	b = b[i+1:]
+	end := bytes.IndexByte(b[:min(len(b), 47)], ']')
+	if end < 0 {
+		return a, 0
+	}
+	a, ok := parse6(b[:end])
+	if !ok {
+		return a, 0
+	}
+	return a, end + 2
 }
