@@ -8,8 +8,8 @@ const (
 	wPostscre = 'p' | 'o'<<8 | 's'<<16 | 't'<<24 | 's'<<32 | 'c'<<40 | 'r'<<48 | 'e'<<56
 	wCleanup  = 'c' | 'l'<<8 | 'e'<<16 | 'a'<<24 | 'n'<<32 | 'u'<<40 | 'p'<<48 | '['<<56
 	wQmgr     = 'q' | 'm'<<8 | 'g'<<16 | 'r'<<24 | '['<<32
-	wSmtp     = 's' | 'm'<<8 | 't'<<16 | 'p'<<24 | '['<<32
-	wLmtp     = 'l' | 'm'<<8 | 't'<<16 | 'p'<<24 | '['<<32
+	wSMTP     = 's' | 'm'<<8 | 't'<<16 | 'p'<<24 | '['<<32
+	wLMTP     = 'l' | 'm'<<8 | 't'<<16 | 'p'<<24 | '['<<32
 	wSubmissi = 's' | 'u'<<8 | 'b'<<16 | 'm'<<24 | 'i'<<32 | 's'<<40 | 's'<<48 | 'i'<<56
 
 	low5 = 1<<40 - 1
@@ -46,7 +46,7 @@ func quick(b []byte, ev *Event) (p program, ok bool) {
 		p, end = cleanupProgram, len(" postfix/cleanup")
 	case w&low5 == wQmgr:
 		p, end = qmgrProgram, len(" postfix/qmgr")
-	case w&low5 == wSmtp, w&low5 == wLmtp:
+	case w&low5 == wSMTP, w&low5 == wLMTP:
 		end = len(" postfix/smtp")
 	case w == wSubmissi && has(t[17:], "on/smtpd["):
 		p, end = smtpdProgram, len(" postfix/submission/smtpd")
