@@ -76,6 +76,7 @@ func afterStamp(b []byte, ev *Event, container bool) bool {
 	if len(b) < 2 || b[0] != ' ' {
 		return false
 	}
+	blank := b
 	b = b[1:]
 	if container {
 		if inner, ok := containerLine(b); ok {
@@ -86,6 +87,9 @@ func afterStamp(b []byte, ev *Event, container bool) bool {
 				return false
 			}
 			ev.Stamp = s
+			return true
+		}
+		if _, ok := quick(blank, ev); ok { // the caller has tried where container is not set
 			return true
 		}
 	}
