@@ -77,8 +77,8 @@ type Status struct {
 // An AlarmKind is what an [Alarm] is about.
 type AlarmKind string
 
-// The kinds. Gap and Damaged tell of something that is over and stay for as
-// long as the source runs; the others go when the trouble does.
+// The kinds. Gap, Damaged and Forged tell of something that has happened and
+// stay for as long as the source runs; the others go when the trouble does.
 const (
 	Gap        AlarmKind = "gap"        // lines are gone that were never read
 	Damaged    AlarmKind = "damaged"    // a rotated file could not be read to its end
