@@ -76,8 +76,3 @@ func keyOf(info fs.FileInfo) fileKey {
 	}
 	return fileKey{}
 }
-
-// with returns list and p behind it, in memory of its own.
-func with(list []FilePosition, p FilePosition) []FilePosition {
-	return append(slices.Clip(slices.Clone(list)), p)
-}
