@@ -85,7 +85,7 @@ func fakeJournalctl(dir string, args []string) int {
 			var at int64
 			_, rest, _ := strings.Cut(all[number], "__REALTIME_TIMESTAMP=")
 			fmt.Sscanf(rest, "%d", &at)
-			if at < since {
+			if at > 0 && at < since {
 				continue
 			}
 			os.Stdout.WriteString(all[number])
@@ -346,12 +346,7 @@ func TestJournalTrust(t *testing.T) {
 // The child writes garbage: it is started again, and no line comes of it.
 func TestJournalGarbage(t *testing.T) {
 	b := newBook(t)
-	b.file("die", "2") // the garbage counts as the second
-	b.entries(1)
-	b.read(1)
 	b.file("journal", "garbage from somewhere\n\n")
-	os.Remove(filepath.Join(b.dir, "die"))
-	b.n = 1
 	ctx, cancel := context.WithCancel(t.Context())
 	j := newJournal(b.o)
 	j.environ = append(slices.Clone(j.environ), fakeVariable+"="+b.dir)
@@ -361,7 +356,7 @@ func TestJournalGarbage(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	s := j.Status()
-	if len(s.Alarms) != 1 || s.Alarms[0].Kind != Journal || !strings.Contains(s.Alarms[0].Text, errExport.Error()) {
+	if s.Lines != 0 || len(s.Alarms) != 1 || s.Alarms[0].Kind != Journal || !strings.Contains(s.Alarms[0].Text, errExport.Error()) {
 		t.Errorf("%+v", s)
 	}
 	cancel()
