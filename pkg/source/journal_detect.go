@@ -32,7 +32,7 @@ var (
 
 // ErrStandardOutput says that Postfix logs to its standard output, as in a
 // container, where nobody else can read it.
-var ErrStandardOutput = errors.New("Postfix logs to its standard output (maillog_file): set maillog_file to a file, or start postmoat on one")
+var ErrStandardOutput = errors.New("maillog_file: Postfix logs to its standard output: set maillog_file to a file, or start postmoat on one")
 
 // Detect finds out where the mail log is: in a file that Postfix writes itself
 // (maillog_file), in the journal, if Postfix writes to it, which is preferred
