@@ -253,7 +253,11 @@ func (l *postList) table(word string, not bool) {
 
 // key takes the key of a line of a table as a pattern. It cannot be a table itself.
 func (l *postList) key(line, at string, not bool) {
-	key := strings.Fields(line)[0]
+	words := strings.Fields(line)
+	if len(words) == 0 { // blanks of another kind
+		return
+	}
+	key := words[0]
 	if l.patterns++; l.patterns > maxPostPatterns {
 		return
 	}
