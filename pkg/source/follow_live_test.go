@@ -50,6 +50,9 @@ func TestFollowLive(t *testing.T) {
 			return nil
 		})
 	}()
+	for f.Status().State != Following {
+		runtime.Gosched() // what is renamed before it is opened was never there
+	}
 	r := rand.New(rand.NewPCG(5, 6))
 	var late []*os.File
 	for i := 0; i < total; {
