@@ -45,6 +45,8 @@ const (
 var (
 	errUnknownCursor = errors.New("the journal no longer has the last entry that was read")
 	errJournalEnded  = errors.New("journalctl ended")
+	errNoMore        = errors.New("exit status 0")
+	errFound         = errors.New("found")
 )
 
 func (j *journal) Run(ctx context.Context, from Position, fn func(Line) error) error {
@@ -159,12 +161,45 @@ func (j *journal) args(how seek) []string {
 
 // follow runs journalctl once, to its end.
 func (j *journal) follow(ctx context.Context, how seek) error {
+	if how == seekCursor {
+		// Asked for on its own first: behind a cursor that is ahead of the
+		// journal (a machine set back to a snapshot) journalctl -f would wait
+		// for as long as it takes to get there, and say nothing (measured).
+		args := append([]string{"-o", "export", "--no-pager", "--quiet", "--lines=1", outputFields, "--cursor=" + j.cursor}, j.o.matches()...)
+		err := j.child(ctx, args, func(r io.Reader) error {
+			e, err := newExporter(r, j.o.MaxLine).next()
+			if err == nil && string(e.cursor) == j.cursor {
+				return errFound
+			}
+			if err == nil {
+				return errUnknownCursor
+			}
+			return err
+		})
+		switch {
+		case errors.Is(err, errFound):
+		case errors.Is(err, errNoMore):
+			return errUnknownCursor
+		default:
+			return err
+		}
+	}
+	return j.child(ctx, j.args(how), func(r io.Reader) error {
+		well := time.AfterFunc(healthy, j.well)
+		defer well.Stop()
+		return j.read(r, how)
+	})
+}
+
+// child runs journalctl and has read take what it writes. Whatever ends the
+// reading ends the child.
+func (j *journal) child(ctx context.Context, args []string, read func(io.Reader) error) error {
 	path, err := exec.LookPath(j.o.Journalctl)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, path, j.args(how)...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = j.environ
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
@@ -179,27 +214,26 @@ func (j *journal) follow(ctx context.Context, how seek) error {
 		cancel()
 		return err
 	}
-	well := time.AfterFunc(healthy, j.well)
-	err = j.read(out, how)
-	well.Stop()
-	// Whatever ended the reading ends the child.
-	cancel()
+	err = read(out)
+	if err != io.EOF {
+		cancel()
+	}
 	end := cmd.Wait()
+	cancel()
+	if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
 	text := strings.TrimSpace(said.String())
 	switch {
-	case err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
-		if how == seekCursor && strings.Contains(text, "seek to cursor") {
-			return errUnknownCursor
-		}
-		if text == "" && end != nil {
-			text = end.Error()
-		}
-		if text == "" {
-			return errJournalEnded
-		}
-		return fmt.Errorf("%w: %s", errJournalEnded, text)
+	case strings.Contains(text, "seek to cursor"):
+		return errUnknownCursor
+	case end == nil: // it may have warned of a damaged file that it skipped
+		end = errNoMore
 	}
-	return err
+	if text != "" {
+		return fmt.Errorf("%w: %w: %s", errJournalEnded, end, text)
+	}
+	return fmt.Errorf("%w: %w", errJournalEnded, end)
 }
 
 // read delivers the entries of one run.

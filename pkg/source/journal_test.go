@@ -77,6 +77,13 @@ func fakeJournalctl(dir string, args []string) int {
 				number = 0
 			}
 		}
+		follow := slices.Contains(args, "-f")
+		if !follow && number < len(all) {
+			os.Stdout.WriteString(all[number])
+		}
+		if !follow {
+			return 0
+		}
 		for ; number < len(all); number++ {
 			if shown == die {
 				fmt.Fprintln(os.Stderr, "it broke")
