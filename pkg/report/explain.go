@@ -56,11 +56,11 @@ func Read(number uint64, line []byte, ev *maillog.Event, hits rule.Hits, n uint3
 	l := &Line{Line: number, Kind: ev.Kind.String(), Understood: ev.Kind != maillog.KindUnknown, Text: sample(line)}
 	switch ev.Kind {
 	case maillog.KindNone, maillog.KindUnknown, maillog.KindRepeat, maillog.KindActive:
-		if ev.Kind != maillog.KindActive || ev.Messages == 0 {
-			l.Kind = maillog.KindNone.String()
+		l.Kind = maillog.KindNone.String()
+		if ev.Messages == 0 {
 			return l
 		}
-		l.Kind = maillog.KindNone.String() // good evidence of an older Postfix
+		// Good evidence of a Postfix before 3.0 is shown with its client.
 	}
 	t := stamp(ev.Time)
 	l.Time = &t
