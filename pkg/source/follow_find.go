@@ -1,0 +1,356 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// begin opens what is to be read first. false: it cannot be said yet.
+func (f *follower) begin(from Position) (bool, error) {
+	info, err := f.stat(f.o.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.trouble(err)
+		return false, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		f.trouble(notFileError("is no regular file"))
+		return false, nil
+	}
+	if from.File == (FilePosition{}) || !from.File.valid() {
+		if from.File != (FilePosition{}) {
+			f.event(Gap, "the saved position makes no sense: starting anew")
+		}
+		err = f.beginAnew()
+	} else {
+		err = f.resume(from)
+	}
+	if err != nil {
+		f.trouble(err)
+		return false, nil
+	}
+	f.fine()
+	f.until = 0
+	if n := len(f.queue); n > 0 {
+		f.until = f.queue[n-1].size()
+	}
+	f.tell()
+	return true, nil
+}
+
+// beginAnew begins without a position.
+func (f *follower) beginAnew() error {
+	list, err := f.candidates()
+	if err != nil {
+		return err
+	}
+	if f.o.Start != FromHistory {
+		list = slices.DeleteFunc(list, func(c candidate) bool { return !c.live })
+	}
+	files, err := f.openAll(list)
+	if err != nil {
+		return err
+	}
+	if f.o.Start == FromEnd && len(files) > 0 {
+		if err := files[0].toEnd(f.o.MaxLine); err != nil {
+			files[0].close()
+			return err
+		}
+	}
+	f.queue = files
+	return nil
+}
+
+// resume goes on at a saved position: it finds the file again, finishes it,
+// and then reads what is newer.
+func (f *follower) resume(from Position) error {
+	extra := []string{from.File.Path}
+	for _, p := range from.Draining {
+		extra = append(extra, p.Path)
+	}
+	list, err := f.candidates(extra...)
+	if err != nil {
+		return err
+	}
+	at, t, err := f.find(list, from.File)
+	if err != nil {
+		return err
+	}
+	rest := list[at+1:]
+	if t == nil {
+		rest = since(list, from.File)
+	}
+	var draining []*opened
+	fail := func(err error) error {
+		for _, t := range draining {
+			t.close()
+		}
+		if t != nil {
+			t.close()
+		}
+		return err
+	}
+	var lost []string
+	for _, p := range from.Draining {
+		if !p.valid() {
+			continue
+		}
+		i, d, err := f.find(list, p)
+		if err != nil {
+			return fail(err)
+		}
+		if d == nil {
+			lost = append(lost, fmt.Sprintf("%s: is gone: what was written behind byte %d, after its rotation, is lost", p.Path, p.Offset))
+			continue
+		}
+		if t != nil && d.key == t.key {
+			d.close()
+			continue
+		}
+		rest = slices.DeleteFunc(slices.Clone(rest), func(c candidate) bool { return c.key == list[i].key })
+		d.quiet = f.now()
+		draining = append(draining, d)
+	}
+	files, err := f.openAll(rest)
+	if err != nil {
+		return fail(err)
+	}
+	if t == nil && from.File.Offset > 0 {
+		lost = append(lost, fmt.Sprintf("%s: is gone, or was emptied and no copy is there: what was written behind byte %d is lost", from.File.Path, from.File.Offset))
+	}
+	for _, text := range lost {
+		f.event(Gap, text)
+		f.broken = true
+	}
+	f.draining = draining
+	if t != nil {
+		f.queue = append(f.queue, t)
+	}
+	f.queue = append(f.queue, files...)
+	f.replace()
+	return nil
+}
+
+// find looks for the file of a position and opens it at that place. Without
+// one it returns -1 and nil. A file of which nothing was read is not looked
+// for: its inode alone may be another file's by now.
+func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) {
+	if p.HeadLen == 0 {
+		return -1, nil, nil
+	}
+	// The inode, if it still begins as it did: it may have been used again.
+	for i, c := range list {
+		if c.key != (fileKey{p.Device, p.Inode}) {
+			continue
+		}
+		t, err := f.openOne(c)
+		if err != nil {
+			return -1, nil, err
+		}
+		if t.zip == nil && p.is(t.headOf()) {
+			return f.at(i, t, p)
+		}
+		t.close()
+	}
+	// A copy, perhaps compressed; the newest first.
+	for i := len(list) - 1; i >= 0; i-- {
+		t, err := f.openOne(list[i])
+		if err != nil {
+			if errors.Is(err, fs.ErrPermission) && !list[i].live {
+				continue
+			}
+			return -1, nil, err
+		}
+		if p.is(t.headOf()) {
+			return f.at(i, t, p)
+		}
+		t.close()
+	}
+	return -1, nil, nil
+}
+
+// since is what was written to after the file of p, which is gone, and so is
+// newer than it. A clock tick counts as after: times of files step by 4 ms.
+func since(list []candidate, p FilePosition) []candidate {
+	return slices.DeleteFunc(slices.Clone(list), func(c candidate) bool {
+		return !c.live && c.info.ModTime().UnixNano() < p.Modified
+	})
+}
+
+func (f *follower) at(i int, t *opened, p FilePosition) (int, *opened, error) {
+	off := p.Offset
+	if t.zip == nil {
+		off = min(off, t.size()) // a copy may have been made before the last lines were read
+	}
+	if err := t.resume(off); err != nil {
+		t.close()
+		return -1, nil, err
+	}
+	return i, t, nil
+}
+
+// look looks at the path when everything known has been read. It returns true
+// when there is more to read now.
+func (f *follower) look() bool {
+	info, err := f.stat(f.o.Path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = notFileError("is no regular file")
+	}
+	if err != nil {
+		f.trouble(err)
+		return false
+	}
+	var cur *opened
+	if len(f.queue) > 0 {
+		cur = f.queue[0]
+		if cur.key == keyOf(info) {
+			f.fine()
+			return false
+		}
+	}
+	files, err := f.newer(cur)
+	if err != nil {
+		f.trouble(err)
+		return false
+	}
+	if len(files) == 0 {
+		return false
+	}
+	if cur != nil {
+		f.update(func(s *Status) { s.Rotations += uint64(len(files)) })
+	}
+	// What cur has got until now is read before it is set aside.
+	f.queue = append(f.queue, files...)
+	f.fine()
+	return true
+}
+
+// newer opens the files that follow cur, up to the one at the path.
+func (f *follower) newer(cur *opened) ([]*opened, error) {
+	list, err := f.candidates()
+	if err != nil {
+		return nil, err
+	}
+	if cur == nil {
+		return f.openAll(slices.DeleteFunc(list, func(c candidate) bool { return !c.live }))
+	}
+	cur.size()
+	p := cur.position()
+	at := slices.IndexFunc(list, func(c candidate) bool { return c.key == cur.key })
+	if at < 0 {
+		i, t, err := f.find(list, p)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			t.close()
+		}
+		at = i
+	}
+	rest := slices.Clone(list[at+1:])
+	if at < 0 {
+		rest = since(rest, p)
+	}
+	rest = f.unknown(rest)
+	if len(rest) == 0 || !rest[len(rest)-1].live {
+		return nil, errMoved
+	}
+	return f.openAll(rest)
+}
+
+// unknown takes out what is being read already.
+func (f *follower) unknown(list []candidate) []candidate {
+	return slices.DeleteFunc(list, func(c candidate) bool {
+		is := func(t *opened) bool { return t.key == c.key }
+		return slices.ContainsFunc(f.draining, is) || slices.ContainsFunc(f.queue, is)
+	})
+}
+
+// truncated goes on after the first file of the queue was emptied. It returns
+// true when there is something to do.
+func (f *follower) truncated() bool {
+	t := f.queue[0]
+	f.update(func(s *Status) { s.Truncations++ })
+	if t.same() && len(t.head) > 0 {
+		f.event(Gap, fmt.Sprintf("%s: was cut off before byte %d, where it had been read to", t.path, t.off))
+		f.broken = true
+		if err := t.toEnd(f.o.MaxLine); err != nil {
+			f.trouble(err)
+			return false
+		}
+		return true
+	}
+	copies, err := f.copies(t)
+	if errors.Is(err, errMoved) {
+		return true // once more
+	}
+	if err != nil {
+		f.trouble(err)
+	}
+	if len(copies) == 0 {
+		f.event(Gap, fmt.Sprintf("%s: was emptied and no copy is there: what was written behind byte %d before that, if anything, is lost", t.path, t.off))
+		f.broken = true
+	}
+	t.restart()
+	f.queue = append(copies, f.queue...)
+	return true
+}
+
+// copies opens the copy that was made of t before it was emptied, behind what
+// has been read of it, and the copies that were made since.
+func (f *follower) copies(t *opened) ([]*opened, error) {
+	list, err := f.candidates()
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(c candidate) bool { return c.key == t.key })
+	list = f.unknown(list)
+	at, c, err := f.find(list, t.position())
+	if err != nil || c == nil {
+		return nil, err
+	}
+	rest := slices.DeleteFunc(slices.Clone(list[at+1:]), func(c candidate) bool { return c.live })
+	files, err := f.openAll(rest)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return append([]*opened{c}, files...), nil
+}
+
+// trouble says why the path cannot be read.
+func (f *follower) trouble(err error) {
+	if errors.Is(err, errMoved) {
+		return // over by the next look
+	}
+	state, kind := Failing, Unreadable
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		state, kind = Waiting, Missing
+	case errors.Is(err, fs.ErrPermission):
+		state, kind = NoPermission, Permission
+	case errors.Is(err, ErrNotFile):
+		kind = NotFile
+	}
+	for _, k := range []AlarmKind{Missing, Permission, NotFile, Unreadable} {
+		if k != kind {
+			f.clear(k)
+		}
+	}
+	f.raise(kind, f.o.Path+": "+bare(err).Error())
+	f.update(func(s *Status) { s.State = state })
+}
+
+// fine takes back what trouble said.
+func (f *follower) fine() {
+	if f.ailing {
+		return
+	}
+	f.clear(Missing, Permission, NotFile, Unreadable)
+	f.update(func(s *Status) {
+		if s.State != CatchingUp {
+			s.State = Following
+		}
+	})
+}

@@ -1,0 +1,282 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFollowLive is for the watcher: real time, real inotify, a writer that
+// rotates at random and keeps the renamed files for a while.
+func TestFollowLive(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no watcher but on Linux")
+	}
+	path := filepath.Join(t.TempDir(), "mail.log")
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	w := open()
+	const total = 30_000
+	f := newFollower(FileOptions{Path: path, Start: FromStart})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	seen := make([]int, total)
+	n := 0
+	done := make(chan error)
+	go func() {
+		done <- f.Run(ctx, Position{}, func(l Line) error {
+			var i int
+			if _, err := fmt.Sscanf(string(l.Text), "line %d of it", &i); err != nil {
+				return fmt.Errorf("%q: %w", l.Text, err)
+			}
+			seen[i]++
+			if n++; n == total {
+				return errCrash
+			}
+			return nil
+		})
+	}()
+	for f.Status().State != Following {
+		runtime.Gosched() // what is renamed before it is opened was never there
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	var late []*os.File
+	for i := 0; i < total; {
+		var b bytes.Buffer
+		for range min(total-i, 1+r.IntN(100)) {
+			fmt.Fprintf(&b, "line %d of it\n", i)
+			i++
+		}
+		to := w
+		if len(late) > 0 && r.IntN(3) == 0 {
+			to = late[r.IntN(len(late))]
+		}
+		data := b.Bytes()
+		cut := r.IntN(len(data))
+		for _, part := range [][]byte{data[:cut], data[cut:]} {
+			if _, err := to.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch r.IntN(30) {
+		case 0:
+			if err := os.Rename(path, fmt.Sprintf("%s-%08d", path, i)); err != nil {
+				t.Fatal(err)
+			}
+			late = append(late, w)
+			if len(late) > 3 {
+				late[0].Close()
+				late = late[1:]
+			}
+			w = open()
+		case 1:
+			runtime.Gosched()
+		}
+	}
+	if err := <-done; !errors.Is(err, errCrash) {
+		t.Errorf("%v: %d lines of %d, %+v", err, n, total, f.Status())
+	}
+	for i, c := range seen {
+		if c != 1 {
+			t.Fatalf("line %d came %d times", i, c)
+		}
+	}
+	w.Close()
+	for _, l := range late {
+		l.Close()
+	}
+}
+
+// The watcher tells of growth when the clock does not.
+func TestFollowGrowth(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no watcher but on Linux")
+	}
+	path := write(t, "log", nil)
+	w, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	f := newFollower(FileOptions{Path: path, Start: FromStart, Poll: time.Hour})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	next := make(chan string)
+	done := make(chan error)
+	go func() {
+		done <- f.Run(ctx, Position{}, func(l Line) error { next <- string(l.Text); return nil })
+	}()
+	for i := range 100 {
+		want := fmt.Sprintf("line %d", i)
+		if _, err := w.WriteString(want + "\n"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-next:
+			if got != want {
+				t.Fatalf("%q, want %q", got, want)
+			}
+		case err := <-done:
+			t.Fatalf("%v: line %d never came; %+v", err, i, f.Status())
+		}
+	}
+	if f.Status().Polling {
+		t.Error("no watcher was used")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Followers that come and go leave no descriptor behind, and new ones hear of
+// growth although the numbers of descriptors are used again.
+func TestFollowGrowthAgain(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no watcher but on Linux")
+	}
+	count := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := 0
+	for i := range 30 {
+		path := write(t, "log", []byte("one\n"))
+		f := newFollower(FileOptions{Path: path, Start: FromStart, Poll: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		n := 0
+		written := make(chan bool)
+		err := f.Run(ctx, Position{}, func(l Line) error {
+			if n++; n == 1 {
+				go func() {
+					defer close(written)
+					for f.Status().Polling || f.Status().State != Following {
+						runtime.Gosched() // until it waits, and only the watcher can wake it
+					}
+					w, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+					if err == nil {
+						_, err = w.WriteString("two\n")
+						w.Close()
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}()
+				return nil
+			}
+			return errCrash
+		})
+		cancel()
+		<-written
+		if err != errCrash {
+			t.Fatalf("round %d: %v, %d lines", i, err, n)
+		}
+		if i == 0 {
+			before = count()
+		}
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// Any position does no harm: no panic, no half line, an end.
+func FuzzPosition(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, "mail.log")
+	var text strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&text, "line %d is whole\n", i)
+	}
+	for name, data := range map[string]string{"mail.log": "live is whole\n", "mail.log.1": text.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			f.Fatal(err)
+		}
+	}
+	good := FilePosition{Path: path + ".1", Offset: 16, HeadLen: 16, Head: fingerprint([]byte("line 0 is whole\n"))}
+	for _, p := range []Position{{}, {Seq: 1, File: good}, {File: FilePosition{Offset: -1}}, {File: good, Draining: []FilePosition{good, good}},
+		{File: FilePosition{Offset: 1 << 62, HeadLen: 512, Head: "x", Path: "/dev/zero"}}} {
+		b, err := json.Marshal(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var p Position
+		if json.Unmarshal(data, &p) != nil {
+			return
+		}
+		// Nothing outside the folder may be opened by a fuzzer.
+		for i := range p.Draining {
+			p.Draining[i].Path = path + ".1"
+		}
+		p.File.Path = path
+		// A whole offset is the caller's word; one in a line gives its rest.
+		honest := p.File.Offset == 16 || p.File.Offset <= 0
+		for _, d := range p.Draining {
+			honest = honest && (d.Offset == 16 || d.Offset <= 0)
+		}
+		fo := newFollower(FileOptions{Path: path, Start: FromStart, Polling: true, Poll: time.Millisecond})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		lines := 0
+		err := fo.Run(ctx, p, func(l Line) error {
+			if honest && !strings.HasSuffix(string(l.Text), " is whole") || bytes.ContainsRune(l.Text, '\n') {
+				t.Errorf("%q", l.Text)
+			}
+			if lines++; lines > 200 {
+				t.Error("it does not end")
+			}
+			if string(l.Text) == "live is whole" {
+				return errCrash
+			}
+			return nil
+		})
+		if err != errCrash && p.File.HeadLen == 0 {
+			t.Errorf("%v after %d lines: the newest line never came", err, lines)
+		}
+	})
+}
+
+// BenchmarkFollow reads what is behind: 32 MiB of lines of 150 bytes.
+func BenchmarkFollow(b *testing.B) {
+	path := write(b, "log", benchLog())
+	size, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := 0
+	for b.Loop() {
+		lines = 0
+		f := newFollower(FileOptions{Path: path, Start: FromStart, Polling: true})
+		err := f.Run(b.Context(), Position{}, func(l Line) error {
+			if lines++; l.Position.File.Offset == size.Size() {
+				return errCrash
+			}
+			return nil
+		})
+		if err != errCrash {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(size.Size())
+	b.ReportMetric(float64(b.N)*float64(lines)/b.Elapsed().Seconds(), "lines/s")
+}
