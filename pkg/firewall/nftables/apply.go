@@ -42,6 +42,9 @@ func (b *Backend) apply(ctx context.Context, c ban.Change) error {
 			return err
 		}
 	}
+	if splits(c) {
+		quiesce()
+	}
 	for part := range slices.Chunk(c.Remove, firewall.MaxTransaction) {
 		if err := b.change(ctx, ban.Change{Remove: part}); err != nil {
 			return err
@@ -55,7 +58,8 @@ func (b *Backend) apply(ctx context.Context, c ban.Change) error {
 // the new contents between any two look-ups of a packet, so that a client whose
 // host ban gives way to a wide one (or the other way) would meet neither, once
 // in some hundred packets when changes come thick. This way both hold for an
-// instant.
+// instant. Where the narrow take the place of the wide that instant is as long
+// as the packets that have asked for the narrow before need to ask for the wide.
 func (b *Backend) change(ctx context.Context, c ban.Change) error {
 	jobs := b.sort(c)
 	need := make(map[slot]bool)
@@ -74,15 +78,19 @@ func (b *Backend) change(ctx context.Context, c ban.Change) error {
 			removes[s] = &job{remove: j.remove}
 		}
 	}
-	for _, jobs := range []map[slot]*job{puts, removes} {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := b.settle(jobs); err != nil {
-			return err
-		}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return nil
+	if err := b.settle(puts); err != nil {
+		return err
+	}
+	if splits(c) {
+		quiesce()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.settle(removes)
 }
 
 // settle is one transaction, or several where it does not fit one. First it is

@@ -335,3 +335,35 @@ func TestMessage(t *testing.T) {
 		t.Errorf("set = %q", got)
 	}
 }
+
+// TestSplits compares with every pair of entries.
+func TestSplits(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	some := func() (list []ban.Entry) {
+		for range rnd.IntN(4) {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(256))}), 25+rnd.IntN(8))
+			if rnd.IntN(2) == 0 {
+				p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 15: byte(rnd.IntN(256))}), 121+rnd.IntN(8))
+			}
+			list = append(list, ban.Entry{Prefix: p.Masked(), Door: maillog.Door(rnd.IntN(2))})
+		}
+		return list
+	}
+	seen := make(map[bool]int)
+	for range 3000 {
+		c := ban.Change{Add: some(), Refresh: some(), Remove: some()}
+		want := false
+		for _, old := range c.Remove {
+			for _, e := range append(slices.Clone(c.Add), c.Refresh...) {
+				want = want || old.Prefix.Overlaps(e.Prefix) && old.Prefix.Bits() <= e.Prefix.Bits()
+			}
+		}
+		seen[want]++
+		if got := splits(c); got != want {
+			t.Fatalf("splits(%v) = %v", c, got)
+		}
+	}
+	if seen[true] < 100 || seen[false] < 100 {
+		t.Errorf("too few of a kind: %v", seen)
+	}
+}
