@@ -33,6 +33,7 @@ type Breaker struct {
 	from    int64      // tripped since
 	until   int64      // tripped until; 0: not
 	trips   int
+	held    bool
 }
 
 // Covered is what wide bans covered in one second.
@@ -56,6 +57,10 @@ func (k *Breaker) Tripped(now int64) bool {
 	return k.until != 0 && now < k.until && now >= k.from-slack
 }
 
+// Hold stops widening until it is called again, whatever the measure says: the
+// allowlist may lack something.
+func (k *Breaker) Hold(held bool) { k.held = held }
+
 // Until is when widening goes on, 0 if it is not stopped at now.
 func (k *Breaker) Until(now int64) int64 {
 	if !k.Tripped(now) {
@@ -73,7 +78,7 @@ func (k *Breaker) Resume(int64) { k.from, k.until, k.covered, k.met = 0, 0, nil,
 // widen asks for a wide ban that newly covers so many addresses, carved around
 // these known-good senders.
 func (k *Breaker) widen(now, addresses int64, goods []netip.Addr) bool {
-	if k.Tripped(now) {
+	if k.held || k.Tripped(now) {
 		return false
 	}
 	k.covered = slices.DeleteFunc(k.covered, func(c Covered) bool { return c.Time <= now-minute || c.Time > now+slack })

@@ -8,6 +8,8 @@ const (
 	jump = 3600
 	// proofs is how many lines in a row must agree on a jump.
 	proofs = 3
+	// ahead is how far a live line may be ahead of the wall clock.
+	ahead = 2
 )
 
 // A clock is the scoring clock: the newest accepted time of the log, in Unix
@@ -16,6 +18,7 @@ const (
 type clock struct {
 	mark    int64 // newest accepted time; 0: none yet
 	horizon int64 // nothing honest is later than this; 0: not known
+	cap     int64 // no line counts later than this; 0: not live
 
 	// The jump under proof: lines in a row that agree with each other and not
 	// with mark.
@@ -31,6 +34,10 @@ type clock struct {
 // accept takes the time of a line and says which time the line counts at. ok
 // is false for a line that is too old to be scored.
 func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
+	if c.cap != 0 && t > c.cap {
+		t = c.cap
+		c.Held++
+	}
 	switch {
 	case c.mark == 0:
 		c.mark = t

@@ -47,6 +47,7 @@ type Engine struct {
 
 	next  int64 // run has nothing to do before this
 	swept int64
+	held  bool  // nobody is banned, see Hold
 	since int64 // lines before this only teach good senders
 	until int64 // lines after this are ignored
 

@@ -23,7 +23,7 @@ func (e *Engine) offend(ev *maillog.Event, at int64, out *Outcome) {
 			book.Knock(x, at, uint64(ev.Count))
 			continue
 		}
-		if book.Offence(at, key) != nil {
+		if !e.held && book.Offence(at, key) != nil {
 			out.Fired = true
 			e.good.Revoke(ev.Client, at)
 			table.Clear(key)
@@ -85,6 +85,9 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 		}
 	}
 	e.good.Revoke(client, now)
+	if e.held {
+		return
+	}
 	book.Offend(now, e.offenders)
 }
 

@@ -71,7 +71,10 @@ func (e *Engine) Restore(r io.Reader) error {
 		return fmt.Errorf("decode state: %d tables and %d books, want %d of each", len(s.Tables), len(s.Books), len(e.books))
 	}
 	c := s.Clock
-	e.front.clock = clock{c.Mark, c.Horizon, c.Count, c.Last, c.PID, c.OnePID, c.Jumps, c.Dropped, c.Held}
+	e.front.clock = clock{
+		mark: c.Mark, horizon: c.Horizon, count: c.Count, last: c.Last, pid: c.PID, onePID: c.OnePID,
+		Jumps: c.Jumps, Dropped: c.Dropped, Held: c.Held,
+	}
 	e.swept = s.Swept
 	if err := e.front.joiner.Restore(s.Joiner); err != nil {
 		return fmt.Errorf("restore sessions: %w", err)

@@ -47,6 +47,15 @@ func (g *Good) KnownIn(p netip.Prefix) []netip.Addr {
 	return out
 }
 
+// KnownLen is the number of known good addresses.
+func (g *Good) KnownLen() int {
+	n := 0
+	for _, c := range g.known.chunks {
+		n += len(c)
+	}
+	return n
+}
+
 // AnyIn says whether there is a known good address in p.
 func (g *Good) AnyIn(p netip.Prefix) bool {
 	any := false
