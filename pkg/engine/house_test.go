@@ -18,6 +18,7 @@ const module = "github.com/postmoat/postmoat/"
 // storey says how high a room lies: a room imports only rooms below it.
 var storey = map[string]int{
 	"pkg/maillog": 0, "pkg/prefix": 0, "pkg/source": 0, "pkg/privilege": 0,
+	"pkg/ledger": 0, "pkg/health": 0,
 	"pkg/rule": 1, "pkg/score": 1, "pkg/cover": 1, "pkg/allow": 1, "rules": 0,
 	"pkg/ban":      2,
 	"pkg/firewall": 3, "pkg/engine": 3,
@@ -45,7 +46,7 @@ var only = map[string][]string{
 	"github.com/klauspost/compress":    {"pkg/source"},
 	"github.com/ulikunitz/xz":          {"pkg/source"},
 	"github.com/prometheus":            {"pkg/daemon", "pkg/control"},
-	"github.com/google/renameio":       {"pkg/daemon"},
+	"github.com/google/renameio":       {"pkg/ledger"},
 	"github.com/coreos/go-systemd/v22": {"pkg/daemon"},
 }
 
