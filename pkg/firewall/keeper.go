@@ -5,113 +5,187 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/ban"
 )
 
-// A Keeper keeps a firewall as it is to be: what somebody else takes away or
-// alters is put back as soon as the kernel tells, and at the latest at the next
-// look. Errors are logged and tried again; the bans are never given up.
+// A Keeper keeps a firewall as it is to be. It is told what changes, remembers
+// what is wanted, makes it so, and puts back what somebody else takes away or
+// alters, as soon as the kernel tells and at the latest at the next look. What
+// the firewall refuses is tried again: the wanted bans are never given up.
+//
+// A daemon uses it like this:
+//
+//	k := firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log, Made: made})
+//	err := k.Want(ctx, allow, entries) // at the start: what the restored book says
+//	go k.Run(ctx)                      // in a WaitGroup: it returns when ctx ends
+//	...
+//	err = k.Apply(ctx, change)         // the engine's goroutine, after each batch
+//	err = k.SetAllow(ctx, allow)       // the allowlist's
+//	...
+//	err = k.Settle(ctx)                // at the end, with some seconds' time
+//	err = backend.Close()
+//
+// An error of Want is to be shown to the operator; the daemon may go on, as Run
+// tries again. From Want on nobody else calls the backend's methods that change
+// anything, as the Keeper would take that for a foreign hand. All methods may be
+// called by several goroutines; changes are made in the order of the calls.
+//
+// Apply and SetAllow never wait for a look: while somebody talks to the backend
+// the change is put into a queue, which that one works off as soon as it is
+// done, before it lets go. So they take as long as the change itself, or no time
+// at all. A look asks the backend's cheap Check; it reads everything only at the
+// beginning, after an error that leaves doubt, when Check found something, and
+// every quarter of an hour. Where that has taken long it reads in slices instead,
+// and works off the queue between them.
 type Keeper struct {
-	Backend Backend
-	// Want is what is to be true: the allowlist, and the entries. It is called
-	// by the goroutine of Run.
-	Want  func() (allow []netip.Prefix, entries []ban.Entry)
+	b Backend
+	o KeeperOptions
+
+	turn chan struct{} // held by who talks to the backend
+	look chan struct{} // Run has to look now
+
+	mu       sync.Mutex
+	told     bool // Want has been
+	allow    []netip.Prefix
+	allowDue bool              // allow is not yet set
+	want     map[Key]ban.Entry // what is to be true
+	due      []ban.Change      // told and not yet made, in order
+	doubt    bool              // only a reading of everything can tell what is there
+	touched  bool              // somebody else was there, and that is not yet looked into
+	missed   map[Key]ban.Entry // added or refreshed while there was doubt
+	state    KeeperState
+
+	// Of who has the turn.
+	lastFull time.Time // when everything was read
+	slow     bool      // and that it took long
+	missing  []string  // what a look has found gone and is not yet repaired
+}
+
+// KeeperOptions are what a Keeper is told. All may be left out.
+type KeeperOptions struct {
+	// Made is called when bans have come into force that were not before (or
+	// may not have been): added, refreshed or put back. It is the moment to
+	// sever the connections of who is banned. It is called by whoever made the
+	// change, one call at a time: it must not block for long, nor call Want or
+	// Settle.
+	Made  func([]ban.Entry)
 	Every time.Duration // between looks of its own; 0: a minute
+	Full  time.Duration // between readings of everything; 0: a quarter of an hour
 	Log   *slog.Logger  // nil: nowhere
 	Now   func() time.Time
-
-	repairs atomic.Uint64
 }
 
-// Repairs is how often something had to be put right.
-func (k *Keeper) Repairs() uint64 { return k.repairs.Load() }
+// ErrPending says that a change is not yet in force, and will be as soon as the
+// firewall takes it. Nothing is lost, nothing has to be told again.
+var ErrPending = errors.New("not yet in force, will be made as soon as can be")
 
-// Run watches and repairs until ctx ends. Its goroutine ends with it.
-func (k *Keeper) Run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer cancel()
-
-	events := make(chan Event, 1)
-	ended := make(chan error, 1)
-	watching.Go(func() {
-		ended <- k.Backend.Watch(ctx, func(ev Event) {
-			select {
-			case events <- ev:
-			default: // a look is due anyway, and sees all
-			}
-		})
-	})
-	every := k.Every
-	if every <= 0 {
-		every = time.Minute
+// NewKeeper returns a Keeper of a backend that need not be set up. It does
+// nothing before Want has been called, which takes the place of all that was
+// told before.
+func NewKeeper(b Backend, o KeeperOptions) *Keeper {
+	if o.Made == nil {
+		o.Made = func([]ban.Entry) {}
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		var ev Event
-		select {
-		case <-ctx.Done():
-			return
-		case err := <-ended:
-			if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-				k.log().Warn("firewall is not watched any more, only looked at", "backend", k.Backend.Name(), "every", every, "err", err)
-			}
-			continue
-		case ev = <-events:
-		case <-tick.C:
-		}
-		if err := k.look(ctx, ev); err != nil && ctx.Err() == nil {
-			k.log().Error("firewall can't be put right, will be tried again", "backend", k.Backend.Name(), "err", err)
-		}
+	if o.Every <= 0 {
+		o.Every = time.Minute
+	}
+	if o.Full <= 0 {
+		o.Full = 15 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{
+		b: b, o: o,
+		turn: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		want: make(map[Key]ban.Entry), missed: make(map[Key]ban.Entry),
+		state: KeeperState{Backend: b.Name()},
 	}
 }
 
-// look repairs what is not as it is to be. ev is who touched it, if known.
-func (k *Keeper) look(ctx context.Context, ev Event) error {
-	drift, err := k.Backend.Check(ctx)
-	if err != nil || drift.OK() {
+// Want says what is to be true, the whole of it, and makes it so: the backend is
+// set up, allowlist first, what is there is read, and the difference made. It
+// waits for its turn. After an error Run (or Settle) tries again.
+func (k *Keeper) Want(ctx context.Context, allow []netip.Prefix, entries []ban.Entry) error {
+	if err := errors.Join(CheckChange(k.b.Name(), ban.Change{Add: entries}), CheckAllow(k.b.Name(), allow)); err != nil {
 		return err
 	}
-	allow, want := k.Want()
-	if len(drift.Missing) > 0 {
-		if err := k.Backend.Setup(ctx, allow); err != nil {
+	if err := k.take(ctx); err != nil {
+		return err
+	}
+	defer k.release(ctx)
+	k.mu.Lock()
+	k.allow, k.allowDue = slices.Clone(allow), true
+	k.due, k.doubt = nil, true
+	clear(k.want)
+	clear(k.missed)
+	for _, e := range entries {
+		k.want[KeyOf(e)] = e
+	}
+	k.told = true
+	k.mu.Unlock()
+	_, err := k.whole(ctx, true)
+	return err
+}
+
+// Apply notes a change and makes it, unless the backend is busy or known to
+// fail: then the error is an [ErrPending], and that of the backend if this call
+// met one. A change that is not well formed is refused (ErrBadEntry).
+func (k *Keeper) Apply(ctx context.Context, c ban.Change) error {
+	if err := CheckChange(k.b.Name(), c); err != nil {
+		return err
+	}
+	if c.Empty() {
+		return nil
+	}
+	k.mu.Lock()
+	k.note(c)
+	k.mu.Unlock()
+	return k.hurry(ctx)
+}
+
+// SetAllow notes an allowlist and sets it, as Apply does with a change.
+func (k *Keeper) SetAllow(ctx context.Context, allow []netip.Prefix) error {
+	if err := CheckAllow(k.b.Name(), allow); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.allow, k.allowDue = slices.Clone(allow), true
+	k.mu.Unlock()
+	return k.hurry(ctx)
+}
+
+// Counters asks the backend, in turn with the changes. It waits for that as long
+// as ctx allows: a look may take a second, a large firewall's longer.
+func (k *Keeper) Counters(ctx context.Context, entries []ban.Entry) ([]Counter, error) {
+	if err := k.take(ctx); err != nil {
+		return nil, err
+	}
+	defer k.release(ctx)
+	return k.b.Counters(ctx, entries)
+}
+
+// Settle waits for its turn, and makes all that has been told and is not yet in
+// force; where there is doubt it reads and repairs. nil: everything is in force.
+func (k *Keeper) Settle(ctx context.Context) error {
+	if err := k.take(ctx); err != nil {
+		return err
+	}
+	defer k.release(ctx)
+	k.mu.Lock()
+	doubt := k.doubt
+	k.mu.Unlock()
+	if doubt {
+		if _, err := k.whole(ctx, true); err != nil {
 			return err
 		}
 	}
-	have, err := k.Backend.Active(ctx)
-	if err != nil {
-		return err
-	}
-	c := Plan(have, want, k.now().Unix())
-	if err := k.Backend.Apply(ctx, c); err != nil {
-		return err
-	}
-	if len(drift.Missing) == 0 && c.Empty() {
-		return nil // somebody was there and did us no harm
-	}
-	k.repairs.Add(1)
-	k.log().Warn("firewall repaired", "backend", k.Backend.Name(), "missing", drift.Missing,
-		"added", len(c.Add), "refreshed", len(c.Refresh), "removed", len(c.Remove),
-		"by", ev.Program, "pid", ev.PID, "did", ev.What)
-	return nil
-}
-
-func (k *Keeper) now() time.Time {
-	if k.Now == nil {
-		return time.Now()
-	}
-	return k.Now()
-}
-
-func (k *Keeper) log() *slog.Logger {
-	if k.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return k.Log
+	return k.work(ctx)
 }

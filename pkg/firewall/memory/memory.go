@@ -62,7 +62,7 @@ func (b *Backend) Apply(ctx context.Context, c ban.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.up {
-		return errors.New("memory: apply: not set up")
+		return &firewall.Error{Backend: "memory", Op: "apply", Kind: firewall.ErrGone, Err: errors.New("not set up")}
 	}
 	now := b.o.Now()
 	for _, e := range c.Remove {

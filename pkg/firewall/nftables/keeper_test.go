@@ -5,11 +5,14 @@ package nftables
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,18 +51,13 @@ func TestKeeper(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	entries := firewalltest.Bulk(500, time.Now())
 	allow := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-	if err := b.Setup(ctx, allow); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Apply(ctx, ban.Change{Add: entries}); err != nil {
-		t.Fatal(err)
-	}
 	var log record
-	k := &firewall.Keeper{
-		Backend: b,
-		Want:    func() ([]netip.Prefix, []ban.Entry) { return allow, entries },
-		Every:   time.Hour, // only the kernel tells
-		Log:     slog.New(slog.NewTextHandler(&log, nil)),
+	k := firewall.NewKeeper(b, firewall.KeeperOptions{
+		Every: time.Hour, // only the kernel tells
+		Log:   slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err := k.Want(ctx, allow, entries); err != nil {
+		t.Fatal(err)
 	}
 	var running sync.WaitGroup
 	running.Go(func() { k.Run(ctx) })
@@ -73,38 +71,120 @@ func TestKeeper(t *testing.T) {
 
 	nft := func(script string) {
 		t.Helper()
-		c := exec.Command("nft", "-f", "-")
-		c.Stdin = strings.NewReader(script)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("nft: %v %s", err, out)
-		}
+		foreign(t, script)
 	}
 	// A harm before the watch has begun is found when it begins.
 	for i, harm := range []string{"flush ruleset\n", "delete table inet postmoat\n", "flush ruleset\n"} {
 		nft(harm)
-		for deadline := time.Now().Add(time.Minute); k.Repairs() < uint64(i+1); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); k.State().Repairs < uint64(i+1); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%q was not repaired:\n%s", harm, log.String())
 			}
 		}
 	}
-	have, err := b.Active(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c := firewall.Plan(have, entries, time.Now().Unix()); !c.Empty() {
-		t.Errorf("after the repair %d are missing and %d too many", len(c.Add), len(c.Remove))
-	}
+	inStep(t, b, entries)
 	if !strings.Contains(log.String(), "by=nft") {
 		t.Errorf("the log does not say who it was:\n%s", log.String())
 	}
-	before := k.Repairs()
+	before := k.State().Repairs
 	nft("add table ip somebody\n")
 	nft("delete table ip somebody\n")
 	if d, err := b.Check(ctx); err != nil || len(d.Missing) > 0 {
 		t.Errorf("check: %+v, %v", d, err)
 	}
-	if n := k.Repairs(); n != before {
+	if n := k.State().Repairs; n != before {
 		t.Errorf("%d repairs for a foreign table", n-before)
+	}
+}
+
+// foreign runs nft: what somebody else does.
+func foreign(t *testing.T, script string) {
+	t.Helper()
+	c := exec.Command("nft", "-f", "-")
+	c.Stdin = strings.NewReader(script)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("nft: %v %s", err, out)
+	}
+}
+
+// inStep compares what the kernel holds with what is wanted.
+func inStep(t *testing.T, b *Backend, want []ban.Entry) {
+	t.Helper()
+	have, err := b.Active(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := firewall.Plan(have, want, time.Now().Unix()); !c.Empty() {
+		t.Errorf("%d are missing, %d have other deadlines, %d are too many", len(c.Add), len(c.Refresh), len(c.Remove))
+	}
+}
+
+// TestKeeperUnderFire: the engine goes on while a foreign hand flushes and
+// deletes. In the end all is as the engine believes.
+func TestKeeperUnderFire(t *testing.T) {
+	firewalltest.NeedNamespace(t)
+	firewalltest.NeedTool(t, "nft")
+	b, err := New(firewall.Options{Ports: firewalltest.Ports})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	k := firewall.NewKeeper(b, firewall.KeeperOptions{Every: time.Second})
+	if err := k.Want(ctx, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	var running, talking sync.WaitGroup
+	running.Go(func() { k.Run(ctx) })
+	defer func() {
+		cancel()
+		running.Wait()
+		if err := b.Teardown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	all := firewalltest.Bulk(3000, time.Now())
+	held := all[:0:0]
+	var engineDone atomic.Bool
+	talking.Go(func() {
+		defer engineDone.Store(true)
+		rnd := rand.New(rand.NewPCG(rand.Uint64(), 0))
+		for len(all) > 0 {
+			n := 1 + rnd.IntN(min(20, len(all)))
+			c := ban.Change{Add: all[:n]}
+			held, all = append(held, all[:n]...), all[n:]
+			if gone := rnd.IntN(5); gone < len(held) {
+				c.Remove, held = held[:gone:gone], held[gone:]
+			}
+			if err := k.Apply(ctx, c); err != nil && !errors.Is(err, firewall.ErrPending) {
+				t.Error(err)
+			}
+		}
+	})
+	talking.Go(func() {
+		for i := 0; i < 5 || !engineDone.Load(); i++ {
+			switch i % 3 {
+			case 0:
+				foreign(t, "flush ruleset\n")
+			case 1: // there may be no such thing just now
+				_ = exec.Command("nft", "flush", "set", "inet", "postmoat", "smtp4_32").Run()
+			case 2:
+				_ = exec.Command("nft", "add", "element", "inet", "postmoat", "smtp4_32", "{ 198.51.100.77 timeout 1h }").Run()
+			}
+		}
+	})
+	talking.Wait()
+	// The last of the foreign deeds may not have been seen yet.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		drift, err := b.Check(ctx)
+		if st := k.State(); err == nil && drift.OK() && st.InStep {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not in step: %+v, %+v, %v", k.State(), drift, err)
+		}
+	}
+	inStep(t, b, held)
+	if st := k.State(); st.Repairs == 0 || st.Wanted != len(held) {
+		t.Errorf("state = %+v, with %d held", st, len(held))
 	}
 }
