@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -101,18 +102,20 @@ type follower struct {
 	// at the path, or was until it was renamed and nothing new has come.
 	queue    []*opened
 	draining []*opened
-	places   []FilePosition // of draining; made anew when one of them changes
+	closed   []FilePosition // of files that were draining, for as long as they may look newer than the one at the path
+	places   []FilePosition // of both; made anew when one of them changes
 
-	last   *opened    // that the last line came from
-	broken bool       // the next line is no neighbour of the last one
-	old    bool       // lines are older than Run
-	until  int64      // where in the file at the path they end
-	growth *growth    // of the last file of the queue; nil: look by the clock
-	deaf   *opened    // the file that is not watched
-	kept   []*os.File // never to be closed
-	ailing bool       // the file at the path cannot be read on
-	lines  uint64     // not yet told to the board
-	long   uint64
+	last    *opened    // that the last line came from
+	broken  bool       // the next line is no neighbour of the last one
+	copying bool       // the last rotation was copytruncate
+	old     bool       // lines are older than Run
+	until   int64      // where in the file at the path they end
+	growth  *growth    // of the last file of the queue; nil: look by the clock
+	deaf    *opened    // the file that is not watched
+	kept    []*os.File // never to be closed
+	ailing  bool       // the file at the path cannot be read on
+	lines   uint64     // not yet told to the board
+	long    uint64
 }
 
 func (f *follower) Name() string { return f.o.Path }
@@ -279,6 +282,11 @@ func (f *follower) drain() error {
 			if t.partial {
 				f.update(func(s *Status) { s.Partial++ })
 			}
+			if t.zip == nil {
+				p := t.position()
+				p.Modified, p.Done = t.written(), true
+				f.closed = append(f.closed, p)
+			}
 			t.close()
 			f.draining = append(f.draining[:i:i], f.draining[i+1:]...)
 			f.replace()
@@ -293,7 +301,13 @@ func (f *follower) retire() {
 	f.endGrowth()
 	t := f.queue[0]
 	f.queue = f.queue[1:]
-	f.queue[0].prev = t
+	if f.copying {
+		// What was written between the copy and the emptying is in neither,
+		// and a line may have been cut in two: its rest must not pass for one.
+		f.queue[0].torn = t.half()
+	} else {
+		f.queue[0].prev = t
+	}
 	if t.zip != nil {
 		if t.partial {
 			f.update(func(s *Status) { s.Partial++ })
@@ -306,9 +320,13 @@ func (f *follower) retire() {
 	f.replace()
 }
 
-// replace notes the places in the draining files for the positions to come.
+// replace notes the places in the renamed files for the positions to come.
 func (f *follower) replace() {
-	f.places = nil
+	if len(f.queue) > 0 {
+		f.closed = slices.DeleteFunc(f.closed, func(p FilePosition) bool { return p.Modified < f.queue[0].modified })
+	}
+	f.closed = f.closed[max(0, len(f.closed)-maxDraining):]
+	f.places = slices.Clone(f.closed)
 	for _, t := range f.draining {
 		f.places = append(f.places, t.position())
 	}

@@ -100,6 +100,9 @@ func (f *follower) resume(from Position) error {
 		if err != nil {
 			return fail(err)
 		}
+		if d == nil && p.Done {
+			continue
+		}
 		if d == nil {
 			lost = append(lost, fmt.Sprintf("%s: is gone: what was written behind byte %d, after its rotation, is lost", p.Path, p.Offset))
 			continue
@@ -121,13 +124,15 @@ func (f *follower) resume(from Position) error {
 	}
 	for _, text := range lost {
 		f.event(Gap, text)
-		f.broken = true
 	}
+	// The last line may not have been of the file that is read on first.
+	f.broken = f.broken || len(lost) > 0 || len(from.Draining) > 0
 	f.draining = draining
 	if t != nil {
 		f.queue = append(f.queue, t)
 	}
 	f.queue = append(f.queue, files...)
+	f.copying = from.Copies
 	f.replace()
 	return nil
 }
@@ -205,6 +210,9 @@ func (f *follower) look() bool {
 	if len(f.queue) > 0 {
 		cur = f.queue[0]
 		if cur.key == keyOf(info) {
+			if cur.modified = max(cur.modified, info.ModTime().UnixNano()); len(f.closed) > 0 {
+				f.replace()
+			}
 			f.fine()
 			return false
 		}
@@ -219,6 +227,7 @@ func (f *follower) look() bool {
 	}
 	if cur != nil {
 		f.update(func(s *Status) { s.Rotations += uint64(len(files)) })
+		f.copying = false
 	}
 	// What cur has got until now is read before it is set aside.
 	f.queue = append(f.queue, files...)
@@ -235,7 +244,6 @@ func (f *follower) newer(cur *opened) ([]*opened, error) {
 	if cur == nil {
 		return f.openAll(slices.DeleteFunc(list, func(c candidate) bool { return !c.live }))
 	}
-	cur.size()
 	p := cur.position()
 	at := slices.IndexFunc(list, func(c candidate) bool { return c.key == cur.key })
 	if at < 0 {
@@ -271,8 +279,8 @@ func (f *follower) unknown(list []candidate) []candidate {
 // true when there is something to do.
 func (f *follower) truncated() bool {
 	t := f.queue[0]
-	f.update(func(s *Status) { s.Truncations++ })
 	if t.same() && len(t.head) > 0 {
+		f.update(func(s *Status) { s.Truncations++ })
 		f.event(Gap, fmt.Sprintf("%s: was cut off before byte %d, where it had been read to", t.path, t.off))
 		f.broken = true
 		if err := t.toEnd(f.o.MaxLine); err != nil {
@@ -292,7 +300,11 @@ func (f *follower) truncated() bool {
 		f.event(Gap, fmt.Sprintf("%s: was emptied and no copy is there: what was written behind byte %d before that, if anything, is lost", t.path, t.off))
 		f.broken = true
 	}
+	f.update(func(s *Status) { s.Truncations++ })
+	f.copying = true
+	torn := len(copies) == 0 && t.half()
 	t.restart()
+	t.torn = torn
 	f.queue = append(copies, f.queue...)
 	return true
 }

@@ -4,6 +4,7 @@ import "bytes"
 
 // cut delivers the whole lines of data, which lies at the place where t is.
 func (f *follower) cut(t *opened, data []byte) error {
+	t.skipping = t.skipping || t.torn
 	if t.skipping {
 		i := bytes.IndexByte(data, '\n')
 		if i < 0 {
@@ -14,7 +15,12 @@ func (f *follower) cut(t *opened, data []byte) error {
 			return nil // the next reading meets the same error
 		}
 		t.skipping, t.scan, t.partial = false, 0, false
-		f.dropped()
+		if t.torn {
+			t.torn = false
+			f.update(func(s *Status) { s.Partial++ })
+		} else {
+			f.dropped()
+		}
 		data = data[i+1:]
 	}
 	for len(data) > 0 {
@@ -66,7 +72,7 @@ func (f *follower) emit(t *opened, text []byte, first bool) error {
 	f.last = t
 	f.lines++
 	l := Line{Text: text, Seq: f.seq, Old: f.old}
-	l.Position = Position{Seq: f.seq, Draining: f.places}
+	l.Position = Position{Seq: f.seq, Draining: f.places, Copies: f.copying}
 	if len(f.queue) > 0 {
 		l.Position.File = f.queue[0].position()
 	}

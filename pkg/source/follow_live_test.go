@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,92 +12,6 @@ import (
 	"testing"
 	"time"
 )
-
-// TestFollowLive is for the watcher: real time, real inotify, a writer that
-// rotates at random and keeps the renamed files for a while.
-func TestFollowLive(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("no watcher but on Linux")
-	}
-	path := filepath.Join(t.TempDir(), "mail.log")
-	open := func() *os.File {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	w := open()
-	const total = 30_000
-	f := newFollower(FileOptions{Path: path, Start: FromStart})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	seen := make([]int, total)
-	n := 0
-	done := make(chan error)
-	go func() {
-		done <- f.Run(ctx, Position{}, func(l Line) error {
-			var i int
-			if _, err := fmt.Sscanf(string(l.Text), "line %d of it", &i); err != nil {
-				return fmt.Errorf("%q: %w", l.Text, err)
-			}
-			seen[i]++
-			if n++; n == total {
-				return errCrash
-			}
-			return nil
-		})
-	}()
-	for f.Status().State != Following {
-		runtime.Gosched() // what is renamed before it is opened was never there
-	}
-	r := rand.New(rand.NewPCG(5, 6))
-	var late []*os.File
-	for i := 0; i < total; {
-		var b bytes.Buffer
-		for range min(total-i, 1+r.IntN(100)) {
-			fmt.Fprintf(&b, "line %d of it\n", i)
-			i++
-		}
-		to := w
-		if len(late) > 0 && r.IntN(3) == 0 {
-			to = late[r.IntN(len(late))]
-		}
-		data := b.Bytes()
-		cut := r.IntN(len(data))
-		for _, part := range [][]byte{data[:cut], data[cut:]} {
-			if _, err := to.Write(part); err != nil {
-				t.Fatal(err)
-			}
-		}
-		switch r.IntN(30) {
-		case 0:
-			if err := os.Rename(path, fmt.Sprintf("%s-%08d", path, i)); err != nil {
-				t.Fatal(err)
-			}
-			late = append(late, w)
-			if len(late) > 3 {
-				late[0].Close()
-				late = late[1:]
-			}
-			w = open()
-		case 1:
-			runtime.Gosched()
-		}
-	}
-	if err := <-done; !errors.Is(err, errCrash) {
-		t.Errorf("%v: %d lines of %d, %+v", err, n, total, f.Status())
-	}
-	for i, c := range seen {
-		if c != 1 {
-			t.Fatalf("line %d came %d times", i, c)
-		}
-	}
-	w.Close()
-	for _, l := range late {
-		l.Close()
-	}
-}
 
 // The watcher tells of growth when the clock does not.
 func TestFollowGrowth(t *testing.T) {

@@ -26,12 +26,13 @@ type opened struct {
 	skipping bool  // inside a line that is too long,
 	scan     int64 // of which this much has been seen
 
-	head     []byte // the first bytes, at most headSize, never more than off
-	print    string // their hash
-	modified int64
+	head     []byte    // the first bytes, at most headSize, never more than off
+	print    string    // their hash
+	modified int64     // when it was written to, as far as is known of the time when it was at the path
 	prev     *opened   // what lies before it without a gap
 	quiet    time.Time // since when a draining file has not grown
 	partial  bool      // something lies behind off that is no line yet
+	torn     bool      // it begins with the rest of a line whose beginning is elsewhere
 	kept     bool      // its descriptor must stay open
 }
 
@@ -117,8 +118,11 @@ func (t *opened) same() bool {
 // restart goes back to the beginning of a file that was emptied.
 func (t *opened) restart() {
 	t.off, t.scan, t.skipping, t.partial = 0, 0, false, false
-	t.head, t.print, t.prev = nil, "", nil
+	t.head, t.print, t.prev, t.torn = nil, "", nil, false
 }
+
+// half says whether the file ends in the middle of a line, as far as it was read.
+func (t *opened) half() bool { return t.partial || t.skipping }
 
 // size is the size on disk now; 0 when that cannot be known.
 func (t *opened) size() int64 {
@@ -126,8 +130,16 @@ func (t *opened) size() int64 {
 	if err != nil {
 		return 0
 	}
-	t.modified = max(t.modified, info.ModTime().UnixNano())
 	return info.Size()
+}
+
+// written is when the file was written to last, as it is now.
+func (t *opened) written() int64 {
+	info, err := t.file.Stat()
+	if err != nil {
+		return t.modified
+	}
+	return info.ModTime().UnixNano()
 }
 
 // lag is how many bytes on disk are still to be read.

@@ -18,6 +18,7 @@ type Position struct {
 	// Of a file.
 	File     FilePosition
 	Draining []FilePosition // renamed files that may still be written to, oldest first; never changed in place
+	Copies   bool           // the file is rotated by copying and emptying it
 
 	// Of the journal.
 	Cursor string // of the last entry
@@ -34,6 +35,7 @@ type FilePosition struct {
 	Head     string // hash of the first HeadLen bytes, uncompressed
 	HeadLen  int    // the smaller of 512 and Offset
 	Modified int64  // when it was last written to as far as is known, in nanoseconds since 1970
+	Done     bool   // nobody wrote to it any more
 }
 
 // headSize is how much of a file's head identifies it: a few lines, with times
@@ -42,7 +44,7 @@ const headSize = 512
 
 // Zero says whether the position is that of a source which has not been read.
 func (p Position) Zero() bool {
-	return p.Seq == 0 && p.Cursor == "" && p.Time == 0 && p.File == FilePosition{} && len(p.Draining) == 0
+	return p.Seq == 0 && p.Cursor == "" && p.Time == 0 && p.File == FilePosition{} && !p.Copies && len(p.Draining) == 0
 }
 
 // fingerprint is the hash by which the head of a file is known.
