@@ -40,6 +40,7 @@ type Book struct {
 	parole  parole
 	spared  prefix.Table[int64] // what was unbanned, until when no wide ban may hold it
 
+	version uint64
 	touched map[netip.Prefix]Entry // what changed since the last Flush: the entry before, zero if there was none
 	ended   []Spell
 
@@ -111,6 +112,9 @@ func (b *Book) Entries() []Entry {
 	}
 	return all
 }
+
+// Version changes with the answers of Lookup.
+func (b *Book) Version() uint64 { return b.version }
 
 // Len is the number of entries.
 func (b *Book) Len() int { return b.bans.Len() }
@@ -239,6 +243,7 @@ func (b *Book) put(x *Ban) {
 		b.pins++
 	}
 	b.touch(x.Prefix)
+	b.version++
 	b.bans.Insert(x.Prefix, x)
 }
 
@@ -248,6 +253,7 @@ func (b *Book) drop(x *Ban) {
 		b.pins--
 	}
 	b.touch(x.Prefix)
+	b.version++
 	b.bans.Delete(x.Prefix)
 	b.freed = true
 }

@@ -69,6 +69,7 @@ func (e *Engine) SetAllow(s *prefix.Set) {
 		}
 	}
 	e.allow.Replace(s)
+	e.roll.clear()
 	for _, b := range e.books {
 		b.Carve(e.Now(), fresh)
 	}

@@ -51,6 +51,8 @@ type Engine struct {
 	since int64 // lines before this only teach good senders
 	until int64 // lines after this are ignored
 
+	roll roll
+
 	ev  maillog.Event // of Feed
 	out Outcome
 
@@ -64,6 +66,7 @@ func New(o Options) *Engine {
 		e.allow = new(prefix.Set)
 	}
 	e.front = Front{rules: o.Rules, joiner: maillog.NewJoiner()}
+	e.roll.seats = make([]seat, Seats)
 	e.good = score.NewGood(o.Clients)
 	e.breaker = ban.NewBreaker(o.AddressesPerMinute, o.KnownGood)
 	for d := range e.tables {
@@ -119,6 +122,11 @@ type Outcome struct {
 	Ban *ban.Ban
 	// Fired says that the line made somebody an offender.
 	Fired bool
+	// Seat stands for the client of an event that is Neutral or more, and is
+	// less than Seats. It is that of the client's last line unless Fresh says
+	// so: other clients may have had it since.
+	Seat  uint32
+	Fresh bool
 }
 
 // Good is how many accepted messages and logins the line stands for.
@@ -137,6 +145,18 @@ func (e *Engine) Feed(src uint32, seq uint64, line []byte) *Outcome {
 // FeedEvent is Feed for a line that was parsed elsewhere. Lines of KindNone
 // need not be fed.
 func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
+	out := e.FeedLent(src, seq, ev)
+	e.Keep()
+	return out
+}
+
+// Keep copies what is remembered of the line of the last FeedLent, which may
+// then be overwritten.
+func (e *Engine) Keep() { e.front.joiner.Keep() }
+
+// FeedLent is FeedEvent for a line that stays as it is until the next call of
+// any Feed, or of Keep: that saves a copy of each line.
+func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	out := &e.out
 	*out = Outcome{Event: ev}
 	r := e.front.read(src, seq, ev)
@@ -166,9 +186,10 @@ func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 		}
 		return out
 	}
+	s := e.seat(ev.Client, out)
 	// The user name stands before the address in Dovecot's auth lines: good
 	// enough to be shown, not to act on.
-	if ev.Kind != maillog.DovecotAuthFail && e.knock(ev, r.at, out) {
+	if s.bans != [maillog.NumDoors]*ban.Ban{} && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, r.at, out) {
 		return out
 	}
 	out.Verdict = Neutral
@@ -177,7 +198,7 @@ func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 		return out
 	}
 	switch {
-	case e.allow.Contains(ev.Client):
+	case e.allowed(s):
 		out.Verdict = Allowed
 	case r.late:
 		out.Verdict = TooLate
@@ -253,17 +274,13 @@ func (e *Engine) share() {
 
 // knock says whether the client is inside a running ban that holds at the
 // event's door; if so the line is a knock on it.
-func (e *Engine) knock(ev *maillog.Event, at int64, out *Outcome) bool {
+func (e *Engine) knock(s *seat, ev *maillog.Event, at int64, out *Outcome) bool {
 	door := ev.Door()
-	for d, b := range e.books {
-		if b.Len() == 0 {
-			continue
-		}
-		x := b.Lookup(ev.Client)
+	for d, x := range s.bans {
 		if x == nil || (maillog.Door(d) != door && !x.Entry().Everywhere()) {
 			continue
 		}
-		b.Knock(x, at, uint64(ev.Count))
+		e.books[d].Knock(x, at, uint64(ev.Count))
 		if out.Ban == nil || maillog.Door(d) == door {
 			out.Ban = x
 		}

@@ -32,6 +32,7 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (rule.Hits, 
 		maillog.Split(line, ev)
 	}
 	r := f.read(0, seq, ev)
+	f.joiner.Keep()
 	return r.hits, r.offences
 }
 

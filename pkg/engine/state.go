@@ -94,5 +94,6 @@ func (e *Engine) Restore(r io.Reader) error {
 		}
 	}
 	e.next = e.wake(e.front.clock.mark)
+	e.roll.clear()
 	return nil
 }

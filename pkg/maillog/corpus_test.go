@@ -296,3 +296,31 @@ func TestDamagedLines(t *testing.T) {
 		t.Error("a line of a megabyte is not read")
 	}
 }
+
+// TestDoorIsKnown holds the door that Parse leaves with an event against what
+// its texts say.
+func TestDoorIsKnown(t *testing.T) {
+	login := 0
+	for _, c := range corpusLines(t) {
+		var ev Event
+		if !Parse(c.text, &ev) {
+			continue
+		}
+		if want := doorOf(&ev); ev.Door() != want {
+			t.Errorf("%s: door %v, want %v", c.text, ev.Door(), want)
+		} else if want == Login {
+			login++
+		}
+	}
+	for _, tag := range []string{"a/smtps/smtpd", "postfix/submission/smtpd", "postfix/submissions/smtpd", "postfix/smtp/smtpd", "x/587/smtpd", "postfix/25/smtpd"} {
+		for _, msg := range []string{"connect from unknown[192.0.2.7]", "warning: Connection rate limit exceeded: 61 from unknown[192.0.2.7] for service smtps"} {
+			ev := parsed(t, "Nov 23 08:00:00 mx1 "+tag+"[7]: "+msg)
+			if want := doorOf(ev); ev.Door() != want {
+				t.Errorf("%s: %s: door %v, want %v", tag, msg, ev.Door(), want)
+			}
+		}
+	}
+	if login < 20 {
+		t.Errorf("only %d lines of the corpus are of the login door", login)
+	}
+}

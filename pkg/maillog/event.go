@@ -61,11 +61,15 @@ type Event struct {
 	Messages   uint32 // good evidence: accepted messages
 	Logins     uint32 // good evidence: authenticated logins
 
-	escaped bool // Message still holds JSON escapes
+	escaped bool  // Message still holds JSON escapes
+	door    uint8 // 1 more than the Door; 0: to be found out
 }
 
 // Door says at which group of ports the service that wrote the line listens.
 func (e *Event) Door() Door {
+	if e.door != 0 {
+		return Door(e.door - 1)
+	}
 	return doorOf(e)
 }
 

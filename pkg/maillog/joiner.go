@@ -1,7 +1,6 @@
 package maillog
 
 import (
-	"bytes"
 	"time"
 )
 
@@ -43,36 +42,22 @@ type Joiner struct {
 type sourceState struct {
 	clock clockFace
 	last  lastLine
-	host  hashed    // of the source and the host
-	tags  [2]hashed // of these and the tag
+	names [8]origin // by the length of the tag: those of Postfix differ
+
+	// The time that was read last: nearly all lines have the second of the
+	// line before.
+	timed bool
+	stamp Stamp
+	near  int64
+	time  int64
 }
 
-// A hashed is a key with what it was made from.
-type hashed struct {
-	from key
-	text []byte // reused
-	key  key
-	good bool
-}
-
-// hash is from with b mixed in.
-func (h *hashed) hash(from key, b []byte) key {
-	if !h.good || h.from != from || !bytes.Equal(h.text, b) {
-		h.good, h.from, h.text, h.key = true, from, append(h.text[:0], b...), from
-		h.key.mix(b)
+// unix is the time of s, see clockFace.
+func (o *sourceState) unix(s Stamp, near int64) int64 {
+	if !o.timed || s != o.stamp || near != o.near {
+		o.timed, o.stamp, o.near, o.time = true, s, near, o.clock.unix(s, near)
 	}
-	return h.key
-}
-
-// A lastLine is the last event of a source, as the text it was parsed from.
-type lastLine struct {
-	seq   uint64
-	valid bool
-	pid   uint32
-	text  []byte // of the line from its host to its end, reused
-	host  int    // text[:host] is the host name
-	tag   [2]int // text[tag[0]:tag[1]] is the tag
-	from  int    // text[from:] is the message
+	return o.time
 }
 
 // NewJoiner returns a Joiner that remembers nothing.
@@ -89,13 +74,14 @@ func NewJoiner() *Joiner {
 // Source sets the options of a source. One that was never set is read as UTC.
 func (j *Joiner) Source(src uint32, o SourceOptions) {
 	s := j.source(src)
-	s.clock = clockFace{location: o.Location, reference: o.Reference}
+	s.clock, s.timed = clockFace{location: o.Location, reference: o.Reference}, false
 }
 
 func (j *Joiner) source(src uint32) *sourceState {
 	if j.current != nil && j.currentID == src {
 		return j.current
 	}
+	j.Keep()
 	s := j.sources[src]
 	if s == nil {
 		s = &sourceState{}
@@ -117,20 +103,21 @@ func (j *Joiner) Evicted() uint64 {
 // seq is the number of the line in its source, counting every line, and mark
 // the newest accepted time, 0 when there is none yet. A repeat becomes the
 // event it repeats, or [KindNone] when it is not certain which that is; its
-// texts are good until the next Join.
+// texts are good until the next Join. The line that ev was parsed from must
+// stay as it is until the next Join, or [Joiner.Keep].
 func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 	s := j.source(src)
 	near := mark
 	if near == 0 {
 		near = s.clock.reference
 	}
-	ev.Time = s.clock.unix(ev.Stamp, near)
+	ev.Time = s.unix(ev.Stamp, near)
 	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins = 1, 0, 0, 0
 	if ev.Kind == KindRepeat {
 		if !s.last.repeat(seq, ev) {
 			s.last.valid = false
 			ev.reset()
-			ev.Time, ev.Count = s.clock.unix(ev.Stamp, near), 1
+			ev.Time, ev.Count = s.unix(ev.Stamp, near), 1
 			return nil
 		}
 	} else {
@@ -142,55 +129,12 @@ func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 	return j.join(src, s, ev)
 }
 
-// set remembers ev.
-func (l *lastLine) set(seq uint64, ev *Event) {
-	l.seq, l.pid = seq, ev.PID
-	l.valid = len(ev.Host)+len(ev.Tag)+len(ev.Message) <= maxLastBytes && ev.Kind > KindActive
-	if !l.valid {
-		return
+// Keep copies what is remembered of the last line, which may then be
+// overwritten.
+func (j *Joiner) Keep() {
+	if j.current != nil {
+		j.current.last.keep()
 	}
-	l.host = len(ev.Host)
-	t, m := behind(ev.Host, ev.Tag), behind(ev.Host, ev.Message)
-	if t >= l.host && m >= t+len(ev.Tag) && m+len(ev.Message) <= maxLastBytes { // nearly always one copy
-		l.tag, l.from = [2]int{t, t + len(ev.Tag)}, m
-		l.text = append(l.text[:0], ev.Host[:m+len(ev.Message)]...)
-		return
-	}
-	l.text = append(append(append(l.text[:0], ev.Host...), ev.Tag...), ev.Message...)
-	l.from = len(ev.Host) + len(ev.Tag)
-	l.tag = [2]int{l.host, l.from}
-}
-
-// behind is how far b lies behind the start of a in one array, or -1. Slices
-// of one line end their capacity at the same byte.
-func behind(a, b []byte) int {
-	n := cap(a) - cap(b)
-	if n < 0 || n >= cap(a) || len(b) == 0 || &a[:n+1][n] != &b[0] {
-		return -1
-	}
-	return n
-}
-
-// repeat turns the repeat line ev into the event it repeats, with the time of
-// the repeat line. It is certain only for the line right before it, of the
-// same host.
-func (l *lastLine) repeat(seq uint64, ev *Event) bool {
-	n := min(ev.Repeat, maxRepeat)
-	if !l.valid || l.seq+1 != seq || n == 0 {
-		return false
-	}
-	host := l.text[:l.host:l.host]
-	if len(ev.Host) > 0 && !bytes.Equal(host, ev.Host) {
-		return false
-	}
-	at := ev.Time
-	ev.Host, ev.Tag, ev.Message, ev.PID = host, l.text[l.tag[0]:l.tag[1]:l.tag[1]], l.text[l.from:], l.pid
-	if !ParseMessage(ev) {
-		return false
-	}
-	ev.Time, ev.Count, ev.Repeat = at, n, n
-	l.seq = seq
-	return true
 }
 
 // join finds the session and the message of ev and fills in what they tell.
@@ -220,17 +164,12 @@ func (j *Joiner) good(ev *Event, field *uint32, n uint32) {
 	}
 }
 
-// hostKey is the key of the host of ev at source src.
-func (s *sourceState) hostKey(src uint32, ev *Event) key {
-	return s.host.hash(key{uint64(src), 1}, ev.Host)
-}
-
 func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 	if ev.PID == 0 {
 		return nil
 	}
-	hk := o.hostKey(src, ev)
-	k := o.tags[len(ev.Tag)&1].hash(hk, ev.Tag) // "postfix/smtpd" and "postfix/submission/smtpd"
+	name := o.origin(src, ev)
+	hk, k := name.host, name.tag
 	k.mixUint(uint64(ev.PID))
 	s := j.session(j.sessions, k, ev, ev.Kind == SMTPDConnect || ev.Kind == SMTPDConnectUnknown)
 	switch ev.Kind {
@@ -303,7 +242,7 @@ func (j *Joiner) postscreen(src uint32, o *sourceState, ev *Event) *Session {
 	if !ev.Client.IsValid() || ev.Port == 0 {
 		return nil
 	}
-	k := o.hostKey(src, ev)
+	k := o.origin(src, ev).host
 	a := ev.Client.As16()
 	k.mix(a[:])
 	k.mixUint(uint64(ev.Port))
@@ -340,7 +279,7 @@ func (j *Joiner) byQueueID(k key, ev *Event) *message {
 // cleanup gives a line of cleanup the client of its queue ID, and tells the
 // session of a message that was refused or dropped after all.
 func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
-	m := j.byQueueID(o.hostKey(src, ev), ev)
+	m := j.byQueueID(o.origin(src, ev).host, ev)
 	if m == nil {
 		return
 	}
@@ -364,7 +303,7 @@ func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
 // active counts the first activation of a message whose client is known as
 // accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
 func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
-	k := o.hostKey(src, ev)
+	k := o.origin(src, ev).host
 	summaries := j.hosts.get(k)
 	if summaries == nil || *summaries {
 		return

@@ -124,8 +124,13 @@ func classify(ev *Event, p program) bool {
 	switch p {
 	case smtpdProgram:
 		ev.Service = tagService(ev.Tag)
+		ev.door = 1 + uint8(SMTP)
+		if string(ev.Tag) != "postfix/smtpd" && loginService(ev.Service) {
+			ev.door = 1 + uint8(Login)
+		}
 		k = smtpd(m, ev)
 	case postscreenProgram:
+		ev.door = 1 + uint8(SMTP)
 		ev.Service = smtpService
 		k = postscreen(m, ev)
 	case cleanupProgram:

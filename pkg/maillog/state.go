@@ -62,8 +62,8 @@ func (j *Joiner) State() JoinerState {
 	for id, s := range j.sources {
 		if l := &s.last; l.valid {
 			st.Sources = append(st.Sources, SourceState{
-				ID: id, Seq: l.seq, PID: l.pid, Host: slices.Clone(l.text[:l.host]),
-				Tag: slices.Clone(l.text[l.tag[0]:l.tag[1]]), Message: slices.Clone(l.text[l.from:]),
+				ID: id, Seq: l.seq, PID: l.pid, Host: slices.Clone(l.host),
+				Tag: slices.Clone(l.tag), Message: slices.Clone(l.msg),
 			})
 		}
 	}

@@ -133,6 +133,7 @@ func limited(b []byte, k Kind, ev *Event) Kind {
 		return KindUnknown
 	}
 	ev.Service, _ = word(b)
+	ev.door = 0
 	return k
 }
 

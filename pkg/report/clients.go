@@ -8,13 +8,11 @@ import (
 // A client is what the report counts of one address.
 type client struct {
 	hi, lo    uint64 // the address in its 16-byte form; IPv4 is mapped
-	Events    uint32
 	Offences  uint32
 	Prevented uint32
 	Good      uint32
 	Collat    uint32 // good events inside a ban it is no member of
 	rule      uint16 // 1 more than the index of the last rule it broke
-	used      bool
 }
 
 func (c *client) addr() netip.Addr {
@@ -27,53 +25,49 @@ func (c *client) addr() netip.Addr {
 // A clientTable maps addresses to their counts: open addressing, since a Go
 // map of addresses costs more than parsing the line.
 type clientTable struct {
-	slots []client
-	n     int
+	all   []client
+	slots []slot
 }
 
-// at returns the counts of an address, made when it is new. The pointer is
-// valid until the next call.
-func (t *clientTable) at(a netip.Addr) *client {
+// A slot leads to a client.
+type slot struct {
+	hash uint32 // that of the address
+	n    uint32 // 1 more than the index of the client; 0: free
+}
+
+// index returns the index of the counts of an address, made when it is new.
+func (t *clientTable) index(a netip.Addr) uint32 {
 	b := a.As16()
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-	if 4*t.n >= 3*len(t.slots) {
+	if 4*len(t.all) >= 3*len(t.slots) {
 		t.grow()
 	}
-	c := t.find(hi, lo)
-	if !c.used {
-		c.hi, c.lo, c.used = hi, lo, true
-		t.n++
-	}
-	return c
-}
-
-func (t *clientTable) find(hi, lo uint64) *client {
 	h := (hi ^ lo*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
-	h ^= h >> 32
-	mask := uint64(len(t.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		c := &t.slots[i]
-		if !c.used || c.hi == hi && c.lo == lo {
-			return c
+	hash := uint32(h>>32) ^ uint32(h)
+	mask := uint32(len(t.slots) - 1)
+	i := hash & mask
+	for ; t.slots[i].n != 0; i = (i + 1) & mask {
+		if s := t.slots[i]; s.hash == hash && t.all[s.n-1].hi == hi && t.all[s.n-1].lo == lo {
+			return s.n - 1
 		}
 	}
+	t.all = append(t.all, client{hi: hi, lo: lo})
+	t.slots[i] = slot{hash, uint32(len(t.all))}
+	return uint32(len(t.all)) - 1
 }
 
 func (t *clientTable) grow() {
 	old := t.slots
-	t.slots = make([]client, max(1024, 2*len(old)))
-	for i := range old {
-		if old[i].used {
-			*t.find(old[i].hi, old[i].lo) = old[i]
+	t.slots = make([]slot, max(1024, 2*len(old)))
+	mask := uint32(len(t.slots) - 1)
+	for _, s := range old {
+		if s.n == 0 {
+			continue
 		}
-	}
-}
-
-// each calls fn for every client, in no useful order.
-func (t *clientTable) each(fn func(*client)) {
-	for i := range t.slots {
-		if t.slots[i].used {
-			fn(&t.slots[i])
+		i := s.hash & mask
+		for t.slots[i].n != 0 {
+			i = (i + 1) & mask
 		}
+		t.slots[i] = s
 	}
 }

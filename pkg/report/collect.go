@@ -25,7 +25,8 @@ type collector struct {
 	e       *engine.Engine
 	r       *Report
 	clients clientTable
-	rules   []ruleCount // by rule.Hit.ID, door by door
+	seated  [engine.Seats]uint32 // by seat: the index of its client
+	rules   []ruleCount          // by rule.Hit.ID, door by door
 	names   []string
 	index   map[string]uint16
 	about   map[string]string
@@ -82,8 +83,10 @@ func (c *collector) add(out *engine.Outcome) bool {
 	if !ev.Client.IsValid() {
 		return true
 	}
-	x := c.clients.at(ev.Client)
-	x.Events++
+	if out.Fresh {
+		c.seated[out.Seat] = c.clients.index(ev.Client)
+	}
+	x := &c.clients.all[c.seated[out.Seat]]
 	good := out.Good()
 	if good > 0 {
 		c.r.Good += uint64(good)
@@ -236,7 +239,7 @@ func (c *collector) finish(lines, notUnderstood uint64, samples []Sample, top in
 	if r.Offences > 0 {
 		r.Prevented.Share = float64(r.Prevented.Events) / float64(r.Offences)
 	}
-	r.Clients = c.clients.n
+	r.Clients = len(c.clients.all)
 	c.topClients(top)
 	c.topRules()
 	c.attack()
@@ -247,13 +250,14 @@ func (c *collector) topClients(top int) {
 	r := c.r
 	var noisy, hurt []*client
 	nets := map[netip.Prefix]*Network{}
-	c.clients.each(func(x *client) {
+	for i := range c.clients.all {
+		x := &c.clients.all[i]
 		if x.Collat > 0 {
 			r.Collateral.Clients++
 			hurt = append(hurt, x)
 		}
 		if x.Offences == 0 {
-			return
+			continue
 		}
 		noisy = append(noisy, x)
 		p := network(x.addr())
@@ -264,7 +268,7 @@ func (c *collector) topClients(top int) {
 		}
 		n.Clients++
 		n.Offences += uint64(x.Offences)
-	})
+	}
 	r.Noisiest = c.cut(noisy, top, func(x *client) uint32 { return x.Offences })
 	r.Hurt = c.cut(hurt, top, func(x *client) uint32 { return x.Collat })
 	for _, n := range nets {

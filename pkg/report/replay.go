@@ -73,6 +73,7 @@ type player struct {
 	c      *collector
 	custom bool
 
+	ev      maillog.Event // of play
 	began   bool
 	horizon int64
 	lines   uint64
@@ -83,8 +84,8 @@ type player struct {
 const (
 	// batches is how many blocks are under way at once.
 	batches = 6
-	// blockSize is small enough for a block and its events to stay in the
-	// cache between the parser and the engine.
+	// blockSize is small enough for a block to stay in the cache between its
+	// reading and its parsing.
 	blockSize = 256 << 10
 )
 
@@ -94,17 +95,13 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
-		b := &batch{size: 1}
-		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, func(block *source.Block) error {
-			p.begin(block)
-			return b.parse(block, p.custom, p.feed)
-		})
+		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
 		return stats, past(err)
 	}
 
 	free := make(chan *batch, batches)
 	for range batches {
-		free <- &batch{ready: make(chan struct{}, 1), size: blockSize / 64}
+		free <- &batch{ready: make(chan struct{}, 1)}
 	}
 	todo, order := make(chan *batch, batches), make(chan *batch, batches)
 	var g errgroup.Group
@@ -125,7 +122,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for range min(workers, batches) {
 		g.Go(func() error {
 			for b := range todo {
-				_ = b.parse(b.block, p.custom, nil) // only feed fails
+				b.parse(p.custom)
 				b.ready <- struct{}{}
 			}
 			return nil
@@ -135,7 +132,6 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for b := range order {
 		<-b.ready
 		if failed == nil {
-			p.begin(b.block)
 			if failed = p.feed(b); failed != nil {
 				cancel(failed)
 			}
@@ -154,21 +150,44 @@ func past(err error) error {
 	return err
 }
 
-// feed hands the events of a batch to the engine.
-func (p *player) feed(b *batch) error {
-	p.lines += b.lines
-	p.unknown += b.unknown
-	for _, s := range b.samples {
-		if len(p.samples) < maxSamples {
-			p.samples = append(p.samples, s)
+// play parses a block and feeds its events to the engine, one by one.
+func (p *player) play(block *source.Block) error {
+	p.begin(block)
+	l := lines{rest: block.Data, number: block.FirstLine, custom: p.custom}
+	var err error
+	for l.next(&p.ev) {
+		if !p.c.add(p.e.FeedLent(0, l.last, &p.ev)) {
+			err = errPast
+			break
 		}
 	}
+	p.e.Keep()
+	p.count(&l)
+	return err
+}
+
+// feed hands the events of a batch to the engine.
+func (p *player) feed(b *batch) error {
+	p.begin(b.block)
+	p.count(&b.lines)
+	defer p.e.Keep()
 	for i := range b.events {
-		if !p.c.add(p.e.FeedEvent(0, b.seqs[i], &b.events[i])) {
+		if !p.c.add(p.e.FeedLent(0, b.seqs[i], &b.events[i])) {
 			return errPast
 		}
 	}
 	return nil
+}
+
+// count adds what was met between the events.
+func (p *player) count(l *lines) {
+	p.lines += l.count
+	p.unknown += l.unknown
+	for _, s := range l.samples {
+		if len(p.samples) < maxSamples {
+			p.samples = append(p.samples, s)
+		}
+	}
 }
 
 // begin tells the engine about the clock of a block's file.
@@ -193,67 +212,6 @@ func (p *player) begin(b *source.Block) {
 		p.horizon = h
 		p.e.Horizon(h)
 	}
-}
-
-// A batch is a block and events in it.
-type batch struct {
-	block   *source.Block
-	size    int // how many events are collected before they are fed
-	events  []maillog.Event
-	seqs    []uint64
-	lines   uint64
-	unknown uint64
-	samples []Sample
-	ready   chan struct{}
-}
-
-func (b *batch) reset() {
-	b.events, b.seqs, b.samples = b.events[:0], b.seqs[:0], b.samples[:0]
-	b.lines, b.unknown = 0, 0
-}
-
-// parse finds the events of a block. Where feed is given it gets them as soon
-// as there are so many as the batch takes, else all are collected. custom
-// keeps lines without a grammar for rules with a pattern.
-func (b *batch) parse(block *source.Block, custom bool, feed func(*batch) error) error {
-	b.block = block
-	b.reset()
-	if b.events == nil {
-		b.events = make([]maillog.Event, 0, b.size)
-		b.seqs = make([]uint64, 0, b.size)
-	}
-	for n, line := range block.All() {
-		b.lines++
-		if len(b.events) == cap(b.events) {
-			b.events = append(b.events, maillog.Event{})[:len(b.events)]
-		}
-		ev := &b.events[:len(b.events)+1][len(b.events)]
-		keep := maillog.Parse(line, ev)
-		switch ev.Kind {
-		case maillog.KindUnknown:
-			b.unknown++
-			if len(b.samples) < maxSamples {
-				b.samples = append(b.samples, Sample{n, sample(line)})
-			}
-		case maillog.KindNone:
-			keep = custom && maillog.Split(line, ev)
-		}
-		if !keep {
-			continue
-		}
-		b.events = b.events[:len(b.events)+1]
-		b.seqs = append(b.seqs, n)
-		if feed != nil && len(b.events) >= b.size {
-			if err := feed(b); err != nil {
-				return err
-			}
-			b.reset()
-		}
-	}
-	if feed != nil {
-		return feed(b)
-	}
-	return nil
 }
 
 // notes says what an operator should know about the input.

@@ -1,0 +1,72 @@
+package report
+
+import (
+	"bytes"
+
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/source"
+)
+
+// lines finds the events in the lines of a block.
+type lines struct {
+	rest   []byte
+	number uint64 // of the next line
+	custom bool   // lines without a grammar are wanted too, for rules with a pattern
+
+	last    uint64 // number of the line of the event
+	count   uint64 // lines read
+	unknown uint64
+	samples []Sample
+}
+
+// next reads up to the next event. It returns false at the end of the block.
+func (l *lines) next(ev *maillog.Event) bool {
+	for len(l.rest) > 0 {
+		line := l.rest
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line, l.rest = line[:i], line[i+1:]
+		} else {
+			l.rest = nil
+		}
+		l.last = l.number
+		l.number++
+		l.count++
+		if maillog.Parse(line, ev) {
+			return true
+		}
+		if ev.Kind == maillog.KindUnknown {
+			l.unknown++
+			if len(l.samples) < maxSamples {
+				l.samples = append(l.samples, Sample{l.last, sample(line)})
+			}
+		} else if l.custom && maillog.Split(line, ev) {
+			return true
+		}
+	}
+	return false
+}
+
+// A batch is a block and the events in it.
+type batch struct {
+	block  *source.Block
+	lines  lines
+	events []maillog.Event
+	seqs   []uint64
+	ready  chan struct{}
+}
+
+// parse finds the events of the block.
+func (b *batch) parse(custom bool) {
+	b.events, b.seqs = b.events[:0], b.seqs[:0]
+	b.lines = lines{rest: b.block.Data, number: b.block.FirstLine, custom: custom}
+	for {
+		if len(b.events) == cap(b.events) {
+			b.events = append(b.events, maillog.Event{})[:len(b.events)]
+		}
+		n := len(b.events)
+		if !b.lines.next(&b.events[:n+1][n]) {
+			return
+		}
+		b.events, b.seqs = b.events[:n+1], append(b.seqs, b.lines.last)
+	}
+}
