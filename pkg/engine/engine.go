@@ -53,8 +53,9 @@ type Engine struct {
 
 	roll roll
 
-	ev  maillog.Event // of Feed
-	out Outcome
+	parser maillog.Parser // of Feed
+	ev     maillog.Event  // of Feed
+	out    Outcome
 
 	offenders []ban.Offender
 }
@@ -135,7 +136,7 @@ func (o *Outcome) Good() uint32 { return o.Event.Messages + o.Event.Logins }
 // Feed takes one line of a log. src is the source the line is from, seq its
 // number there, counting every line.
 func (e *Engine) Feed(src uint32, seq uint64, line []byte) *Outcome {
-	maillog.Parse(line, &e.ev)
+	e.parser.Parse(line, &e.ev)
 	if e.ev.Kind == maillog.KindNone && e.front.rules.HasCustom() {
 		maillog.Split(line, &e.ev)
 	}

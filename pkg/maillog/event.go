@@ -19,35 +19,17 @@ import "net/netip"
 // other than Host, Tag, QueueID and ClientName are chosen by the client and
 // are only good for matching, counting and display.
 type Event struct {
-	// Envelope.
-	Stamp   Stamp  // the line's own time, as written
-	Host    []byte // nil when the line names no host
-	Tag     []byte // program without pid: "postfix/submission/smtpd"
-	PID     uint32 // 0 when the line has none
-	Message []byte // the text after "tag[pid]: "
+	// What a [Parser] clears for each line stands in front.
 
-	Kind    Kind
-	Service []byte // master.cf service or login service: "smtp", "submission", "imap"; nil when not known
-	QueueID []byte // nil for NOQUEUE
+	Stamp Stamp  // the line's own time, as written
+	PID   uint32 // 0 when the line has none
 
-	// Client is the SMTP, IMAP or POP peer, IPv4-mapped addresses unmapped.
-	// It is the zero Addr when no address may be taken from the line.
-	Client     netip.Addr
-	ClientName []byte // verified host name, "unknown", or nil
-	Port       uint16 // 0 when not logged
-
-	Stage      Stage  // SMTP command the line names, NoStage when it names none
-	Code       uint16 // SMTP reply code, 0 when absent
-	DSN        []byte // enhanced status code "4.1.1" (RFC 3463), nil when absent
-	Reason     Reason // classified text of a reject or an authentication failure
-	Helo       []byte
-	Sender     []byte // non-nil and empty: the null sender <>
-	Recipient  []byte
-	Proto      []byte
-	SASLMethod []byte
-	SASLUser   []byte
-
-	Commands Commands // the summary of a disconnect (Postfix 3.0+)
+	Kind   Kind
+	Stage  Stage  // SMTP command the line names, NoStage when it names none
+	Reason Reason // classified text of a reject or an authentication failure
+	door   uint8  // 1 more than the Door; 0: to be found out
+	Port   uint16 // of the client; 0 when not logged
+	Code   uint16 // SMTP reply code, 0 when absent
 
 	// Repeat is how many more copies of the previous line of the same host
 	// this line stands for (KindRepeat), or how many copies of its own text
@@ -55,14 +37,36 @@ type Event struct {
 	Repeat uint32
 
 	// Filled in by the Joiner.
-	Time       int64  // Unix seconds, UTC
 	Count      uint32 // copies of the event this line stands for, at least 1
 	AuthFailed uint32 // failed AUTH commands of a disconnect that had no line of their own
 	Messages   uint32 // good evidence: accepted messages
 	Logins     uint32 // good evidence: authenticated logins
+	Time       int64  // Unix seconds, UTC
 
-	escaped bool  // Message still holds JSON escapes
-	door    uint8 // 1 more than the Door; 0: to be found out
+	// Client is the SMTP, IMAP or POP peer, IPv4-mapped addresses unmapped.
+	// It is the zero Addr when no address may be taken from the line.
+	Client     netip.Addr
+	ClientName []byte // verified host name, "unknown", or nil
+
+	Host    []byte // nil when the line names no host
+	Tag     []byte // program without pid: "postfix/submission/smtpd"
+	Message []byte // the text after "tag[pid]: "
+	Service []byte // master.cf service or login service: "smtp", "submission", "imap"; nil when not known
+
+	Commands Commands // the summary of a disconnect (Postfix 3.0+)
+
+	// What follows and more was set, and has to be cleared.
+	dirty   bool
+	escaped bool // Message still holds JSON escapes
+
+	QueueID    []byte // nil for NOQUEUE
+	DSN        []byte // enhanced status code "4.1.1" (RFC 3463), nil when absent
+	Helo       []byte
+	Sender     []byte // non-nil and empty: the null sender <>
+	Recipient  []byte
+	Proto      []byte
+	SASLMethod []byte
+	SASLUser   []byte
 }
 
 // Door says at which group of ports the service that wrote the line listens.

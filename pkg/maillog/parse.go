@@ -30,6 +30,7 @@ func Parse(line []byte, ev *Event) bool {
 // Host, Tag, PID and Message. It resets everything else.
 func ParseMessage(ev *Event) bool {
 	ev.reset()
+	ev.dirty = true
 	return classify(ev, programOf(ev.Tag))
 }
 
@@ -128,7 +129,7 @@ func classify(ev *Event, p program) bool {
 		if string(ev.Tag) != "postfix/smtpd" && loginService(ev.Service) {
 			ev.door = 1 + uint8(Login)
 		}
-		k = smtpd(m, ev)
+		k = smtpd(m, ev, nil)
 	case postscreenProgram:
 		ev.door = 1 + uint8(SMTP)
 		ev.Service = smtpService
@@ -189,7 +190,7 @@ func repeated(ev *Event) []byte {
 // cleanup's that are as unmistakable. What matches none is of no interest,
 // for it may be any daemon's.
 func lost(m []byte, ev *Event) Kind {
-	if k := smtpd(m, ev); k > KindUnknown {
+	if k := smtpd(m, ev, nil); k > KindUnknown {
 		if ev.Stage == StageEndOfMessage { // the milter reported to cleanup
 			switch k {
 			case SMTPDMilterReject:

@@ -3,12 +3,13 @@ package maillog
 import "encoding/binary"
 
 // smtpd reads a message of smtpd(8). Each form is matched from its first
-// byte; reading stops at the client but for what is known to follow it.
-func smtpd(m []byte, ev *Event) Kind {
+// byte; reading stops at the client but for what is known to follow it. p may
+// be nil.
+func smtpd(m []byte, ev *Event, p *Parser) Kind {
 	switch m[0] {
 	case 'N':
 		if has(m, "NOQUEUE: reject:") && has(m[16:], " RCPT from ") { // nearly all
-			if n := peer(m, 27, ev); n >= 0 && has(m[n:], ": ") {
+			if n := p.peer(m, 27, ev); n >= 0 && has(m[n:], ": ") {
 				ev.Stage = StageRcpt
 				return told(m[n+2:], SMTPDReject, ev)
 			}
@@ -18,7 +19,7 @@ func smtpd(m []byte, ev *Event) Kind {
 		}
 	case 'c':
 		if has(m, "connect from ") {
-			if peer(m, len("connect from "), ev) == len(m) {
+			if p.peer(m, len("connect from "), ev) == len(m) {
 				return SMTPDConnect
 			}
 			return connect(m[len("connect from "):], ev)
@@ -28,7 +29,7 @@ func smtpd(m []byte, ev *Event) Kind {
 		}
 	case 'd':
 		if has(m, "disconnect from ") {
-			if n := peer(m, len("disconnect from "), ev); n >= 0 && (n == len(m) || m[n] == ' ') {
+			if n := p.peer(m, len("disconnect from "), ev); n >= 0 && (n == len(m) || m[n] == ' ') {
 				return summary(m[n:], ev)
 			}
 			return disconnect(m[len("disconnect from "):], ev)
@@ -38,6 +39,11 @@ func smtpd(m []byte, ev *Event) Kind {
 			return warning(b, ev)
 		}
 	case 'A', 'U', 'T', 'V':
+		if has(m, "Anonymous TLS connection established from ") { // most
+			if n := p.peer(m, len("Anonymous TLS connection established from "), ev); n >= 0 && n < len(m) && m[n] == ':' && portless(m, n) {
+				return SMTPDTLSEstablished
+			}
+		}
 		if k := tlsLine(m, ev); k != KindUnknown {
 			return k
 		}

@@ -9,6 +9,7 @@ import (
 
 // lines finds the events in the lines of a block.
 type lines struct {
+	parser *maillog.Parser
 	rest   []byte
 	number uint64 // of the next line
 	custom bool   // lines without a grammar are wanted too, for rules with a pattern
@@ -31,7 +32,7 @@ func (l *lines) next(ev *maillog.Event) bool {
 		l.last = l.number
 		l.number++
 		l.count++
-		if maillog.Parse(line, ev) {
+		if l.parser.Parse(line, ev) {
 			return true
 		}
 		if ev.Kind == maillog.KindUnknown {
@@ -56,9 +57,9 @@ type batch struct {
 }
 
 // parse finds the events of the block.
-func (b *batch) parse(custom bool) {
+func (b *batch) parse(p *maillog.Parser, custom bool) {
 	b.events, b.seqs = b.events[:0], b.seqs[:0]
-	b.lines = lines{rest: b.block.Data, number: b.block.FirstLine, custom: custom}
+	b.lines = lines{parser: p, rest: b.block.Data, number: b.block.FirstLine, custom: custom}
 	for {
 		if len(b.events) == cap(b.events) {
 			b.events = append(b.events, maillog.Event{})[:len(b.events)]

@@ -73,7 +73,8 @@ type player struct {
 	c      *collector
 	custom bool
 
-	ev      maillog.Event // of play
+	parser  maillog.Parser // of play
+	ev      maillog.Event  // of play
 	began   bool
 	horizon int64
 	lines   uint64
@@ -121,8 +122,9 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	})
 	for range min(workers, batches) {
 		g.Go(func() error {
+			parser := new(maillog.Parser)
 			for b := range todo {
-				b.parse(p.custom)
+				b.parse(parser, p.custom)
 				b.ready <- struct{}{}
 			}
 			return nil
@@ -153,7 +155,7 @@ func past(err error) error {
 // play parses a block and feeds its events to the engine, one by one.
 func (p *player) play(block *source.Block) error {
 	p.begin(block)
-	l := lines{rest: block.Data, number: block.FirstLine, custom: p.custom}
+	l := lines{parser: &p.parser, rest: block.Data, number: block.FirstLine, custom: p.custom}
 	var err error
 	for l.next(&p.ev) {
 		if !p.c.add(p.e.FeedLent(0, l.last, &p.ev)) {

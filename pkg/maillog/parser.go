@@ -1,0 +1,204 @@
+package maillog
+
+import "net/netip"
+
+// A Parser is [Parse] for the lines of one log, one after the other. It knows
+// again what stood in the lines before: the second and the host, and the
+// client of an smtpd process. It answers as Parse does, and remembers nothing
+// that could change an answer. The zero value is ready to use.
+type Parser struct {
+	// The last line's stamp of RFC 3164 and its host, with the blanks behind
+	// them.
+	head  [maxHead]byte
+	n     int // length of head; 0: none
+	stamp Stamp
+
+	peers [512]knownPeer // by pid
+}
+
+// maxHead is how long a head may be to be remembered.
+const maxHead = 64
+
+// A knownPeer is NAME "[" ADDR "]" and what it means.
+type knownPeer struct {
+	client netip.Addr
+	n      uint8 // length of text; 0: none
+	name   uint8 // length of NAME
+	text   [70]byte
+}
+
+// Parse reads one line into ev, which must be zero, or have been filled by a
+// Parser and a [Joiner] alone. When it returns false only ev.Kind is good.
+func (p *Parser) Parse(line []byte, ev *Event) bool {
+	b := trimEnd(line)
+	n := p.n
+	if n == 0 || len(b) < n+minRest || !p.known(b) {
+		if n = p.learn(b); n == 0 || len(b) < n+minRest {
+			return p.any(line, ev)
+		}
+	}
+	t := b[n:]
+	if load(t, 0) != wPostfix {
+		if load(t, 0) != wDovecot || t[8] != ' ' || t[9] == '[' {
+			return p.any(line, ev)
+		}
+		ev.clear()
+		ev.Stamp, ev.Host, ev.Tag, ev.Message = p.stamp, b[len("Nov  5 08:46:49 "):n-1], t[:len("dovecot")], t[len("dovecot: "):]
+		ev.dirty = true
+		return classify(ev, dovecotProgram)
+	}
+	x, end := noProgram, 0 // of the tag, in t
+	switch w := load(t, 8); {
+	case w&low6 == wSmtpd:
+		x, end = smtpdProgram, len("postfix/smtpd")
+	case w&low5 == wSMTP, w&low5 == wLMTP:
+		ev.Kind = KindNone
+		return false
+	case w == wCleanup:
+		x, end = cleanupProgram, len("postfix/cleanup")
+	case w&low5 == wQmgr:
+		if !ends(t, " (queue active)") {
+			ev.Kind = KindNone
+			return false
+		}
+		x, end = qmgrProgram, len("postfix/qmgr")
+	case w == wSubmissi && has(t[16:], "on/smtpd["):
+		x, end = smtpdProgram, len("postfix/submission/smtpd")
+	case w == wPostscre && has(t[16:], "en["):
+		x, end = postscreenProgram, len("postfix/postscreen")
+	default:
+		return p.any(line, ev)
+	}
+	d := load(t, end+1) ^ '0'*each
+	i := first(noDigit(d))
+	m := t[end+1+i:]
+	if uint(i-1) > 6 || len(m) < 4 || m[0] != ']' || m[1] != ':' || m[2] != ' ' || m[3] == '[' {
+		return p.any(line, ev)
+	}
+	m = m[3:]
+	if x == cleanupProgram && messageID(m) {
+		ev.Kind = KindNone
+		return false
+	}
+	ev.clear()
+	ev.Stamp, ev.PID = p.stamp, decimal(d, i)
+	ev.Host, ev.Tag, ev.Message = b[len("Nov  5 08:46:49 "):n-1], t[:end], m
+	if end == len("postfix/smtpd") && m[0] != 'm' {
+		ev.Service, ev.door = t[len("postfix/"):len("postfix/smtp")], 1+uint8(SMTP)
+		return p.smtpd(m, ev)
+	}
+	ev.dirty = true
+	return classify(ev, x)
+}
+
+// minRest is what a tag and its pid need at most, behind the head.
+const minRest = 34
+
+// any is Parse for a line of any form.
+func (p *Parser) any(line []byte, ev *Event) bool {
+	ok := Parse(line, ev)
+	ev.dirty = true
+	return ok
+}
+
+// known says whether b begins with the head.
+func (p *Parser) known(b []byte) bool {
+	h, n := &p.head, p.n
+	if load(b, 0) != load(h[:], 0) || load(b, 8) != load(h[:], 8) {
+		return false
+	}
+	for i := 16; i < n-8; i += 8 {
+		if load(b, i) != load(h[:], i) {
+			return false
+		}
+	}
+	return load(b, n-8) == load(h[:], n-8)
+}
+
+// learn makes what b begins with the head, and returns its length, 0 when it
+// is not one to be remembered.
+func (p *Parser) learn(b []byte) int {
+	p.n = 0
+	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
+		return 0
+	}
+	i := len("Nov  5 08:46:49 ")
+	if i >= len(b) || b[i] == '<' {
+		return 0
+	}
+	for i < min(len(b), maxHead-1) && b[i] != ' ' {
+		i++
+	}
+	if i == len("Nov  5 08:46:49 ") || i == min(len(b), maxHead-1) || b[i-1] == ':' {
+		return 0
+	}
+	p.n = i + 1
+	copy(p.head[:], b[:p.n])
+	return p.n
+}
+
+// smtpd reads a message of an smtpd on port 25.
+func (p *Parser) smtpd(m []byte, ev *Event) bool {
+	k := smtpd(m, ev, p)
+	ev.Kind = k
+	switch k {
+	case SMTPDConnect, SMTPDDisconnect, SMTPDTLSEstablished:
+		return true
+	}
+	ev.dirty = true
+	if k <= KindUnknown {
+		ev.failed()
+		return false
+	}
+	return true
+}
+
+// clear makes ev zero but for Host, Tag and Message, which are set next.
+func (e *Event) clear() {
+	if e.dirty {
+		*e = Event{}
+		return
+	}
+	e.Kind, e.Stage, e.Reason, e.door, e.Port, e.Code = 0, 0, 0, 0, 0, 0
+	e.PID, e.Repeat, e.Count, e.AuthFailed, e.Messages, e.Logins, e.Time = 0, 0, 0, 0, 0, 0, 0
+	e.Client, e.ClientName, e.Service = netip.Addr{}, nil, nil
+	e.Commands, e.escaped = Commands{}, false
+}
+
+// peer is [peer] for a client whose process may be known.
+func (p *Parser) peer(m []byte, i int, ev *Event) int {
+	if p == nil {
+		return peer(m, i, ev)
+	}
+	k := &p.peers[ev.PID%uint32(len(p.peers))]
+	n := int(k.n)
+	if n != 0 && len(m)-i >= n && sameText(m[i:i+n], k.text[:n]) {
+		ev.ClientName, ev.Client, ev.Port = m[i:i+int(k.name)], k.client, 0
+		return i + n
+	}
+	n = peer(m, i, ev)
+	if n >= 0 && n-i <= len(k.text) {
+		k.client, k.n, k.name = ev.Client, uint8(n-i), uint8(len(ev.ClientName))
+		copy(k.text[:], m[i:n])
+	}
+	return n
+}
+
+// messageID says whether m is cleanup's "QID: message-id=...", or what none of
+// its forms begins like.
+func messageID(m []byte) bool {
+	if len(m) < 32 {
+		return false
+	}
+	i := first(equal(load(m, 0), ':'))
+	if i == 8 {
+		i += first(equal(load(m, 8), ':'))
+	}
+	return i < 16 && load(m, i) == wMessag && load(m, i+5) == wageID
+}
+
+const (
+	wDovecot = 'd' | 'o'<<8 | 'v'<<16 | 'e'<<24 | 'c'<<32 | 'o'<<40 | 't'<<48 | ':'<<56
+	wMessag  = ':' | ' '<<8 | 'm'<<16 | 'e'<<24 | 's'<<32 | 's'<<40 | 'a'<<48 | 'g'<<56
+	wageID   = 's' | 'a'<<8 | 'g'<<16 | 'e'<<24 | '-'<<32 | 'i'<<40 | 'd'<<48 | '='<<56
+)

@@ -1,0 +1,154 @@
+package maillog
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// twins parses lines with a Parser and with Parse and compares the answers.
+// The lines stand in memory that is written again and again, as those of a
+// file do. It returns how many were events.
+func twins(t testing.TB, lines [][]byte) (events int) {
+	t.Helper()
+	var p Parser
+	var ev Event
+	var buf []byte
+	j := NewJoiner()
+	for n, line := range lines {
+		buf = append(buf[:0], line...)
+		var want Event
+		ok := Parse(line, &want)
+		if p.Parse(buf, &ev) != ok || ev.Kind != want.Kind {
+			t.Fatalf("line %d: %q: %v, want %v", n, line, ev.Kind, want.Kind)
+		}
+		if !ok {
+			continue
+		}
+		events++
+		got := ev
+		got.dirty, want.dirty = false, false
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
+		}
+		for name, b := range texts(&ev) {
+			if name != "Service" && !ev.escaped && !inside(b, buf) && line[0] != '{' {
+				t.Fatalf("line %d: %q: %s is not inside the line", n, line, name)
+			}
+		}
+		j.Join(1, uint64(n), 1795392000, &ev) // it writes to the event too
+		j.Keep()
+	}
+	return events
+}
+
+// mutated are lines of all forms in random order, some with a byte changed,
+// cut, or of another process, so that what a Parser remembers is nearly right
+// as often as it is right.
+func mutated(r *rand.Rand, lines [][]byte, n int) [][]byte {
+	var out [][]byte
+	for range n {
+		line := bytes.Clone(lines[r.IntN(len(lines))])
+		if len(out) > 0 && r.IntN(3) == 0 {
+			line = bytes.Clone(out[len(out)-1])
+		}
+		for range r.IntN(3) {
+			if len(line) == 0 {
+				break
+			}
+			i := r.IntN(len(line))
+			switch r.IntN(6) {
+			case 0:
+				line[i] = byte(r.Uint32())
+			case 1:
+				line[i] = " :[]0.;<>m\x00/"[r.IntN(12)]
+			case 2:
+				line = line[:i]
+			case 3:
+				line = append(line[:i:i], line[min(i+1, len(line)):]...)
+			case 4:
+				line = append(line[:i:i], append([]byte{line[i]}, line[i:]...)...)
+			case 5:
+				line = append(line, "\n\r x"[r.IntN(4)])
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func TestParserAgainstParse(t *testing.T) {
+	var lines [][]byte
+	for _, c := range corpusLines(t) {
+		lines = append(lines, c.text)
+	}
+	if n := twins(t, lines); n < 300 {
+		t.Fatalf("only %d events in the corpus", n)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 30 {
+		twins(t, mutated(r, lines, 3000))
+	}
+	// Sessions, as they follow each other: few processes and many clients.
+	names := []string{"unknown", "mail.example.com", "a.b", strings.Repeat("long-name.", 6) + "example", strings.Repeat("l", 255)}
+	addrs := []string{"192.0.2.1", "192.0.2.11", "198.51.100.255", "2001:db8::1", "2001:db8:1:2:3:4:5:6", "::ffff:192.0.2.1", "192.0.2.01", "unknown"}
+	forms := []string{
+		"connect from %s", "disconnect from %s ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4", "disconnect from %s",
+		"NOQUEUE: reject: RCPT from %s: 450 4.1.1 <a@b.example>: Recipient address rejected: User unknown in local recipient table; from=<> to=<a@b.example> proto=SMTP helo=<x>",
+		"Anonymous TLS connection established from %s: TLSv1.3 with cipher x", "Anonymous TLS connection established from %s:25: TLSv1.3", "lost connection after AUTH from %s",
+		"connect from %s x", "connect from %s:25", "disconnect from %s:25", "4qpP80vQD1MVtm: client=%s", "warning: %s: SASL LOGIN authentication failed: x",
+		"message repeated 2 times: [ connect from %s]",
+	}
+	for range 30 {
+		lines = lines[:0]
+		for range 2000 {
+			who := names[r.IntN(len(names))] + "[" + addrs[r.IntN(len(addrs))] + "]"
+			lines = append(lines, fmt.Appendf(nil, "Nov %2d 08:46:%02d mx%d postfix/%ssmtpd[%d]: "+forms[r.IntN(len(forms))],
+				3+r.IntN(2), r.IntN(3), r.IntN(2), []string{"", "", "submission/"}[r.IntN(3)], []int{7, 519, 7 + 512, 8}[r.IntN(4)], who))
+		}
+		twins(t, lines)
+		twins(t, mutated(r, lines, 3000))
+	}
+}
+
+// TestParserHeads: what stands in front of the tag, short and long.
+func TestParserHeads(t *testing.T) {
+	var lines [][]byte
+	for _, stamp := range []string{"Nov  5 08:46:49", "Nov 05 08:46:49", "Nov  5 08:46:49.123", "Nov 31 08:46:49", "Feb 29 23:59:60", "2026-11-05T08:46:49Z"} {
+		for n := range 70 {
+			host := strings.Repeat("h", n)
+			for _, host := range []string{host, host + ":", "<" + host, "<22>" + host, host + "\x00"} {
+				for _, rest := range []string{"postfix/smtpd[7]: connect from unknown[192.0.2.7]", "dovecot: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.25", "postfix/smtpd[7]: connect from a[::1]"} {
+					line := []byte(stamp + " " + host + " " + rest)
+					lines = append(lines, line, line, bytes.Replace(line, []byte("Nov"), []byte("Dec"), 1), line)
+				}
+			}
+		}
+	}
+	if n := twins(t, lines); n < 1000 {
+		t.Fatalf("only %d events", n)
+	}
+}
+
+func FuzzParser(f *testing.F) {
+	for _, c := range corpusLines(f) {
+		f.Add(c.text, uint64(1))
+	}
+	f.Add([]byte("Nov 23 08:00:00 mx1 postfix/smtpd[1]: connect from unknown[192.0.2.7]\nNov 23 08:00:00 mx1 postfix/smtpd[1]: disconnect from unknown[192.0.2.7]"), uint64(2))
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		lines := bytes.Split(data, []byte("\n"))
+		twins(t, append(lines, mutated(rand.New(rand.NewPCG(seed, 3)), lines, 30)...))
+	})
+}
+
+func TestParserAllocatesNothing(t *testing.T) {
+	var p Parser
+	var ev Event
+	line := []byte("Nov 23 08:46:45 mx1 postfix/smtpd[7]: connect from unknown[198.51.100.7]")
+	if n := testing.AllocsPerRun(100, func() { p.Parse(line, &ev) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
