@@ -96,6 +96,7 @@ Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
 		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
 	})
 	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand())
+	c.AddCommand(manCommand())
 	return c
 }
 
