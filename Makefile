@@ -6,7 +6,28 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     = $(if $(VERSION),-X main.version=$(VERSION))
 
-.DEFAULT_GOAL := build
+# The program that writes man pages and the like has to run on this host, whatever
+# system is built for.
+ifeq ($(GOOS)$(GOARCH),)
+HOSTTOOL    = bin/postmoat
+else
+HOSTTOOL    = bin/host/postmoat
+endif
+BINARY     ?= bin/postmoat
+SHARE      ?= bin/share
+# Of the commit, so that the same source gives the same pages.
+DATE       := $(shell git log -1 --format=%cs 2>/dev/null)
+DESTDIR    ?=
+PREFIX     ?= /usr/local
+sysconfdir ?= /etc
+INSTALLENV  = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(sysconfdir)' BINARY='$(BINARY)' SHARE='$(SHARE)'
+NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+# Systems that dist builds for; vet of cross looks at one of each kind.
+SYSTEMS     = linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64 openbsd/amd64 openbsd/arm64 darwin/amd64 darwin/arm64
+
+.DEFAULT_GOAL := all
+
+all: build man completions defaults ## build the program and all that install puts in place
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -46,11 +67,49 @@ cover: ## what the tests reach, by function, in cover.out and as a sum
 	$(GO) test -coverprofile=cover.out -coverpkg=./pkg/... ./...
 	$(GO) tool cover -func=cover.out | tail -1
 
-cross: ## vet and build for the other systems
+cross: ## vet and build for the other systems, static
 	@for os in freebsd openbsd darwin; do \
-		echo "GOOS=$$os go vet, build"; \
-		GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... && GOOS=$$os CGO_ENABLED=0 $(GO) build ./... || exit 1; \
+		echo "GOOS=$$os go vet"; \
+		GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
 	done
+	@for sys in $(SYSTEMS); do \
+		echo "$$sys go build"; \
+		GOOS=$${sys%/*} GOARCH=$${sys#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; \
+	done
+
+dist: ## static programs for all systems, in dist/
+	@mkdir -p dist
+	@for sys in $(SYSTEMS); do \
+		out=dist/postmoat-$${sys%/*}-$${sys#*/}; echo "$$out"; \
+		GOOS=$${sys%/*} GOARCH=$${sys#*/} CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $$out ./cmd/postmoat || exit 1; \
+	done
+
+hosttool: build
+	@test $(HOSTTOOL) = bin/postmoat || GOOS= GOARCH= CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $(HOSTTOOL) ./cmd/postmoat
+
+man: hosttool ## man pages of all commands, in bin/share/man8
+	@rm -rf $(SHARE)/man8 && mkdir -p $(SHARE)/man8
+	$(HOSTTOOL) man --date '$(DATE)' $(SHARE)/man8
+
+completions: hosttool ## for bash, zsh and fish, in bin/share
+	@mkdir -p $(SHARE)
+	$(HOSTTOOL) completion bash >$(SHARE)/postmoat.bash
+	$(HOSTTOOL) completion zsh >$(SHARE)/_postmoat
+	$(HOSTTOOL) completion fish >$(SHARE)/postmoat.fish
+
+defaults: hosttool ## the default configuration, all of it commented out, in bin/share
+	@mkdir -p $(SHARE)
+	$(HOSTTOOL) check --defaults | awk -f contrib/comment.awk >$(SHARE)/postmoat.yaml
+
+install: ## put what make built in place: DESTDIR, PREFIX=/usr/local, sysconfdir=/etc
+	@test -x $(BINARY) && test -s $(SHARE)/postmoat.yaml || $(MAKE) all
+	@$(INSTALLENV) contrib/install.sh install
+
+uninstall: ## take it away again; configuration and state stay
+	@$(INSTALLENV) contrib/install.sh uninstall
+
+packages: all ## Debian and RPM packages for amd64 and arm64, in dist/
+	@GO='$(GO)' NFPM='$(NFPM)' LDFLAGS='-s -w $(LDFLAGS)' VERSION='$(VERSION)' contrib/packages.sh
 
 golden: ## rewrite the expected outputs of the tests; review the diff
 	@for p in $$(grep -l 'flag.Bool("update"' --include='*_test.go' -r . | xargs -r -n1 dirname | sort -u); do \
@@ -61,6 +120,6 @@ testdata: ## make the committed logs again
 	$(GO) run ./cmd/loggen -mix 2004 -seed 1 -o testdata/replay/attack-2004.log.gz -truth testdata/replay/attack-2004.truth.json
 
 clean: ## remove what make built
-	rm -rf bin cover.out
+	rm -rf bin dist cover.out
 
-.PHONY: help build run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean
+.PHONY: help all build hosttool man completions defaults install uninstall packages dist run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean
