@@ -38,7 +38,7 @@ build: ## build bin/postmoat and bin/loggen, static
 run: build ## replay the attack of July 2004
 	./bin/postmoat replay testdata/replay/attack-2004.log.gz
 
-deps: ## install what the firewall tests use (as root, with apt-get; else nothing)
+deps: ## install what tests use (as root, with apt-get; all of it with CI=true)
 	@.ci/deps
 
 test: deps ## all tests
