@@ -171,3 +171,20 @@ func (s *solver[K]) price() (int64, bool) { return s.inForce, s.inForce > s.opti
 func (s *solver[K]) bucket(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(p.Addr(), min(p.Bits(), s.bits)).Masked()
 }
+
+// String is the kind in one word: "solved", "held", "single", "site", "manual".
+func (k Kind) String() string {
+	switch k {
+	case Solved:
+		return "solved"
+	case Held:
+		return "held"
+	case Single:
+		return "single"
+	case Site:
+		return "site"
+	case Manual:
+		return "manual"
+	}
+	return "kind?"
+}

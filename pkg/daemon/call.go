@@ -1,11 +1,25 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/postmoat/postmoat/pkg/allow"
+	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/prefix"
+)
+
+const (
+	// The widest bans by hand without force.
+	widest4, widest6 = 16, 32
+	maxBecause       = 200 // bytes
+	maxPastShown     = 5
 )
 
 // The methods of this file may be called by any goroutine while Run runs. They
@@ -34,59 +48,237 @@ type UnbanRequest struct {
 type Unbanned struct {
 	Lifted  []netip.Prefix `json:"lifted"`            // bans that ended or were carved
 	Allowed *time.Time     `json:"allowed,omitempty"` // until when it is on the allowlist
+	Pending string         `json:"pending,omitempty"` // why the firewall has not yet let go
 }
 
 // Status says how the daemon is doing.
-func (d *Daemon) Status(ctx context.Context) (Status, error) { panic("being written") }
+func (d *Daemon) Status(ctx context.Context) (s Status, err error) {
+	err = d.in.do(ctx, func() { s = d.core.status(true) })
+	return s, err
+}
 
 // Counters are the numbers behind the metrics.
-func (d *Daemon) Counters(ctx context.Context) (Counters, error) { panic("being written") }
+func (d *Daemon) Counters(ctx context.Context) (n Counters, err error) {
+	err = d.in.do(ctx, func() { n = d.core.counters() })
+	return n, err
+}
 
-// Bans returns the running bans by door and prefix, those beneath a wider one
-// included.
-func (d *Daemon) Bans(ctx context.Context) ([]Held, error) { panic("being written") }
+// Bans returns the running bans by door and prefix, then those beneath a wider
+// one.
+func (d *Daemon) Bans(ctx context.Context) (all []Held, err error) {
+	err = d.in.do(ctx, func() { all = d.core.bans() })
+	return all, err
+}
 
 // Explain tells all that is known of an address.
-func (d *Daemon) Explain(ctx context.Context, a netip.Addr) (*Explanation, error) {
-	panic("being written")
+func (d *Daemon) Explain(ctx context.Context, a netip.Addr) (x *Explanation, err error) {
+	err = d.in.do(ctx, func() { x = d.core.explain(a.Unmap().WithZone("")) })
+	return x, err
+}
+
+func (c *core) explain(a netip.Addr) *Explanation {
+	s := c.engine.Sender(a)
+	x := &Explanation{
+		Addr: a, Now: c.now(), Allowed: c.list.Lookup(a),
+		KnownGood: since(s.Known), Messages: float64(s.Messages) / 10,
+	}
+	for _, b := range c.engine.Lookup(a) {
+		x.Bans = append(x.Bans, c.held(b, false))
+	}
+	for _, b := range c.engine.Hidden() {
+		if b.Prefix.Contains(a) {
+			x.Bans = append(x.Bans, c.held(b, true))
+		}
+	}
+	for door := range maillog.NumDoors {
+		for _, st := range c.engine.Standing(a, door) {
+			w := c.engine.Windows()[st.Window]
+			x.Standing = append(x.Standing, DoorStanding{Door: door, Window: w.Name, Span: time.Duration(w.Span) * time.Second, Standing: st})
+		}
+	}
+	for i := len(c.past) - 1; i >= 0 && len(x.Past) < maxPastShown; i-- {
+		if c.past[i].Prefix.Contains(a) {
+			x.Past = append(x.Past, c.past[i])
+		}
+	}
+	return x
 }
 
 // Ban bans by hand and returns when the firewall holds it. A *Refusal says why
 // not.
-func (d *Daemon) Ban(ctx context.Context, r BanRequest) ([]Held, error) { panic("being written") }
+func (d *Daemon) Ban(ctx context.Context, r BanRequest) (made []Held, err error) {
+	p := prefix.Canonical(r.Prefix)
+	if err := r.check(p); err != nil {
+		return nil, err
+	}
+	doErr := d.in.do(ctx, func() { made, err = d.core.ban(ctx, p, r) })
+	return made, cmp.Or(doErr, err)
+}
+
+// check says why a ban makes no sense, or would cut off who asks for it.
+func (r *BanRequest) check(p netip.Prefix) error {
+	widest := widest6
+	if p.Addr().Is4() {
+		widest = widest4
+	}
+	switch {
+	case !p.IsValid():
+		return &Refusal{What: "ban: that is no prefix", Hint: "write an address or a prefix like 192.0.2.0/24"}
+	case p.Bits() == 0:
+		return &Refusal{What: fmt.Sprintf("ban %s: that is everybody", p)}
+	case p.Bits() < widest && !r.Force:
+		return &Refusal{What: fmt.Sprintf("ban %s: wider than a /%d", p, widest), Hint: "say --force if that is really meant"}
+	case r.For < 0 || r.For > 0 && r.For < time.Second:
+		return &Refusal{What: fmt.Sprintf("ban %s: %s is no time", p, r.For), Hint: "write --for 12h, say, or leave it out: then it lasts until it is lifted"}
+	case len(r.Because) > maxBecause || strings.ContainsFunc(r.Because, unicode.IsControl):
+		return &Refusal{What: fmt.Sprintf("ban %s: the reason is longer than %d bytes or holds control characters", p, maxBecause)}
+	}
+	for _, a := range r.Peers {
+		if p.Contains(a.Unmap().WithZone("")) {
+			return &Refusal{What: fmt.Sprintf("ban %s: it holds %s, from where you are logged in", p, a), Hint: "ban its parts, or from another place"}
+		}
+	}
+	return nil
+}
+
+func (c *core) ban(ctx context.Context, p netip.Prefix, r BanRequest) ([]Held, error) {
+	if c.phase != running {
+		return nil, &Refusal{What: "ban: still " + c.phase, Hint: "try again in a moment"}
+	}
+	if c.list.BanNothing() {
+		return nil, &Refusal{What: "ban: a part of the allowlist was never read, so nothing is banned", Hint: "'postmoat allow' says what is wrong"}
+	}
+	until := int64(ban.Forever)
+	if r.For > 0 {
+		until = max(c.engine.Now(), c.d.o.Now().Unix()) + int64(r.For/time.Second)
+	}
+	// Written down first: what is done must not be lost.
+	c.note(record{Ban: &banRecord{Prefix: p, Until: until, Because: r.Because}}, true)
+	made, err := c.engine.Ban(p, until, r.Because)
+	if err != nil && len(made) == 0 {
+		return nil, &Refusal{What: err.Error(), Hint: fmt.Sprintf("'postmoat allow' says why %s may not be banned", p)}
+	}
+	c.d.log.Info("ban by hand", "prefix", p, "until", stamp(until), "because", r.Because, "by", r.By)
+	err = c.flush(ctx)
+	var out []Held
+	for _, b := range made {
+		h := c.held(b, false)
+		if err != nil {
+			h.State = "waiting"
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
 
 // Unban lifts bans and returns when the firewall has let go.
-func (d *Daemon) Unban(ctx context.Context, r UnbanRequest) (Unbanned, error) { panic("being written") }
+func (d *Daemon) Unban(ctx context.Context, r UnbanRequest) (u Unbanned, err error) {
+	doErr := d.in.do(ctx, func() { u, err = d.core.unban(ctx, r) })
+	return u, cmp.Or(doErr, err)
+}
+
+func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
+	u := Unbanned{Lifted: []netip.Prefix{}}
+	if c.phase != running {
+		return u, &Refusal{What: "unban: still " + c.phase, Hint: "try again in a moment"}
+	}
+	ps := []netip.Prefix{prefix.Canonical(r.Prefix)}
+	if !r.Prefix.IsValid() {
+		ps = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	}
+	if r.Prefix.IsValid() && r.For > 0 {
+		// First, so that there is no moment in which it can come back. It is
+		// kept over a restart: the hour has been promised.
+		until := c.d.o.Now().Add(r.For).Unix()
+		l, err := c.d.collector().Add(allow.Addition{Prefix: ps[0], Until: until, Persist: true, Because: "unbanned"})
+		if err != nil {
+			return u, &Refusal{What: "unban: " + err.Error()}
+		}
+		c.note(record{Allow: c.kept()}, true)
+		u.Allowed = timeOf(until)
+		defer c.allow(l)
+	}
+	c.note(record{Unban: &unbanRecord{ps}}, true)
+	for _, p := range ps {
+		u.Lifted = append(u.Lifted, c.engine.Unban(p)...)
+	}
+	c.d.log.Info("unbanned by hand", "prefixes", ps, "lifted", len(u.Lifted), "by", r.By)
+	if err := c.flush(ctx); err != nil {
+		u.Pending = err.Error()
+	}
+	return u, nil
+}
 
 // Allowlist is the allowlist in force.
-func (d *Daemon) Allowlist() *allow.List { panic("being written") }
+func (d *Daemon) Allowlist() *allow.List {
+	k := d.collector()
+	if k == nil {
+		return nil
+	}
+	return k.List()
+}
 
 // AllowAdd puts a prefix on the allowlist, which carves or lifts running bans
 // before it returns.
 func (d *Daemon) AllowAdd(ctx context.Context, a allow.Addition, by string) error {
-	panic("being written")
+	a.Prefix = prefix.Canonical(a.Prefix)
+	return d.readdress(ctx, func(k *allow.Collector) (*allow.List, error) { return k.Add(a) },
+		"allowlisted by hand", a.Prefix, by)
 }
 
 // AllowRemove takes back what AllowAdd did.
 func (d *Daemon) AllowRemove(ctx context.Context, p netip.Prefix, by string) error {
-	panic("being written")
+	p = prefix.Canonical(p)
+	return d.readdress(ctx, func(k *allow.Collector) (*allow.List, error) { return k.Remove(p) },
+		"taken off the allowlist by hand", p, by)
 }
 
-// Reload reads the configuration again and puts it in force; a broken one
-// changes nothing and is the error. What changed comes back in words, lines
-// that begin with + or -; and what needs a restart, with !.
-func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) { panic("being written") }
+func (d *Daemon) readdress(ctx context.Context, change func(*allow.Collector) (*allow.List, error), what string, p netip.Prefix, by string) error {
+	var err error
+	doErr := d.in.do(ctx, func() {
+		c := d.core
+		var l *allow.List
+		if l, err = change(d.collector()); err != nil {
+			err = &Refusal{What: err.Error()}
+			return
+		}
+		c.note(record{Allow: c.kept()}, true)
+		d.log.Info(what, "prefix", p, "by", by)
+		c.allow(l)
+	})
+	return cmp.Or(doErr, err)
+}
 
 // Pause goes on scoring but bans nobody new; what is banned stays so until its
 // end.
-func (d *Daemon) Pause(ctx context.Context, by string) error { panic("being written") }
+func (d *Daemon) Pause(ctx context.Context, by string) error {
+	return d.in.do(ctx, func() { d.core.pause(cmp.Or(by, "somebody")) })
+}
 
 // Resume bans again, and closes the breaker if it had tripped.
-func (d *Daemon) Resume(ctx context.Context, by string) error { panic("being written") }
+func (d *Daemon) Resume(ctx context.Context, by string) error {
+	return d.in.do(ctx, func() {
+		c := d.core
+		c.note(record{Resume: true}, true)
+		c.engine.Resume()
+		if c.paused != "" {
+			c.pause("")
+		}
+		d.log.Info("goes on banning", "by", by)
+		d.tell(Event{Time: c.now(), Type: "resume", Text: by})
+	})
+}
 
-// Subscribe listens to events until the context ends, when the channel is
-// closed. A listener that is too slow loses events and is told how many.
-func (d *Daemon) Subscribe(ctx context.Context) <-chan Event { panic("being written") }
+// pause holds bans back; by "" goes on.
+func (c *core) pause(by string) {
+	c.note(record{Pause: &pauseRecord{by}}, true)
+	c.paused = by
+	c.hold()
+	if by != "" {
+		c.d.log.Warn("paused: nobody new is banned", "by", by)
+		c.d.tell(Event{Time: c.now(), Type: "pause", Text: by})
+	}
+}
 
 // A Refusal is a request that makes no sense or would do harm.
 type Refusal struct {

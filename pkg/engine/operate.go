@@ -143,3 +143,11 @@ func (e *Engine) BreakerUntil() int64 { return e.breaker.Until(e.Now()) }
 
 // Windows are the windows by number, as Standing names them.
 func (e *Engine) Windows() []score.Window { return e.o.Windows }
+
+// Adopt takes over a ban that a firewall holds and of which nothing else is
+// known, as one by hand. It says whether it could.
+func (e *Engine) Adopt(x ban.Entry, until int64, because string) bool {
+	defer e.settle()
+	_, err := e.books[x.Door].Ban(e.Now(), x.Prefix, until, because)
+	return err == nil
+}

@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/postmoat/postmoat/pkg/allow"
+	"github.com/postmoat/postmoat/pkg/firewall"
+)
+
+// collector is what collects the allowlist: another one after a reload.
+func (d *Daemon) collector() *allow.Collector {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.collects
+}
+
+func (d *Daemon) setCollector(k *allow.Collector) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.collects = k
+}
+
+// collect makes the collector and looks at everything once. What is wrong is
+// said by its list.
+func (d *Daemon) collect(ctx context.Context, kept allow.State) error {
+	k, err := collected(ctx, d.settings.Allow, kept)
+	if err != nil {
+		return err
+	}
+	d.setCollector(k)
+	return nil
+}
+
+func collected(ctx context.Context, o allow.Options, kept allow.State) (*allow.Collector, error) {
+	k := allow.New(o)
+	if err := k.Restore(kept); err != nil {
+		return nil, err
+	}
+	_, err := k.Collect(ctx)
+	return k, err
+}
+
+// lookAround keeps the allowlist up to date until ctx ends.
+func (d *Daemon) lookAround(ctx context.Context) {
+	for {
+		k := d.collector()
+		wait := time.Hour
+		if next := k.Next(); !next.IsZero() {
+			wait = min(max(next.Sub(d.o.Now()), 0), wait)
+		}
+		timer := time.NewTimer(max(wait, 100*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-d.lookAgain:
+			timer.Stop()
+			continue
+		}
+		l, changed, err := k.Refresh(ctx)
+		if err != nil || !changed {
+			continue
+		}
+		err = d.in.do(ctx, func() { d.core.allow(l) })
+		if err != nil {
+			return // the daemon stops
+		}
+	}
+}
+
+// allow puts a list in force, unless it has a newer one of the same collector.
+func (c *core) allow(l *allow.List) {
+	old := c.list
+	if old != nil && l.Serial() <= old.Serial() && c.listOf == c.d.collector() {
+		return
+	}
+	c.list, c.listOf = l, c.d.collector()
+	added, removed := l.Diff(old)
+	for _, e := range added {
+		c.d.log.Info("allowlisted", "prefix", e.Prefix, "kind", e.Kind, "origin", e.Origin)
+	}
+	for _, e := range removed {
+		c.d.log.Info("no longer allowlisted", "prefix", e.Prefix, "kind", e.Kind, "origin", e.Origin)
+	}
+	c.hold()
+	c.engine.SetAllow(l.Set())
+	if c.phase == starting {
+		return // the firewall is told of all of it in a moment
+	}
+	if err := c.d.keeper.SetAllow(context.Background(), l.Prefixes()); err != nil && !errors.Is(err, firewall.ErrPending) {
+		c.d.log.Error("firewall refused the allowlist", "err", err)
+	}
+	if err := c.flush(context.Background()); err != nil && !errors.Is(err, firewall.ErrPending) {
+		c.d.log.Error("firewall refused a change", "err", err)
+	}
+	if len(added)+len(removed) > 0 {
+		c.d.tell(Event{Time: c.now(), Type: "allow", Text: summary(added, removed)})
+	}
+}
+
+// readdress makes these, and no others, what the operator has put on the
+// allowlist by command.
+func readdress(k *allow.Collector, want []allow.Addition, now time.Time) error {
+	keep := make(map[netip.Prefix]bool)
+	for _, a := range want {
+		if a.Until != 0 && a.Until <= now.Unix() {
+			continue
+		}
+		keep[a.Prefix] = true
+		if _, err := k.Add(a); err != nil {
+			return err
+		}
+	}
+	for _, a := range k.State().Additions {
+		if !keep[a.Prefix] {
+			if _, err := k.Remove(a.Prefix); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// kept are the operator's additions that survive a restart.
+func (c *core) kept() *allowRecord {
+	all := c.d.collector().State().Additions
+	return &allowRecord{slices.DeleteFunc(all, func(a allow.Addition) bool { return !a.Persist })}
+}
+
+func summary(added, removed []allow.Entry) string {
+	text := ""
+	for i, e := range slices.Concat(added, removed) {
+		if i == 8 {
+			return text + ", ..."
+		}
+		sign := "+"
+		if i >= len(added) {
+			sign = "-"
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += sign + e.Prefix.String()
+	}
+	return text
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/postmoat/postmoat/pkg/health"
+	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/source"
+)
+
+// retrySource is how long a source rests that ended by itself.
+const retrySource = 10 * time.Second
+
+// A feed is a source at work.
+type feed struct {
+	Source
+	number uint32 // by which the engine knows it
+	src    source.Source
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	next  source.Position // behind the newest line in the inbox; its mutex guards it
+	place source.Position // behind the last line that the core took; the core's
+
+	// The core's.
+	seq   uint64 // of the last line that was fed
+	lines uint64
+	shift int64 // seconds that are added to the stamps
+	quiet health.Quiet
+	skew  health.Skew
+	// stubborn: the stamps name a wrong zone themselves.
+	stubborn bool
+}
+
+// newFeeds are feeds of sources, without number, place or work yet.
+func newFeeds(sources []Source) []*feed {
+	feeds := make([]*feed, len(sources))
+	for i, s := range sources {
+		feeds[i] = &feed{Source: s}
+	}
+	return feeds
+}
+
+// start lets a feed run in a goroutine of its own.
+func (d *Daemon) start(ctx context.Context, f *feed) {
+	ctx, f.cancel = context.WithCancel(ctx)
+	f.ended = make(chan struct{})
+	from := f.place
+	d.running.Go(func() {
+		defer close(f.ended)
+		for ctx.Err() == nil {
+			err := f.src.Run(ctx, from, func(l source.Line) error {
+				if !d.in.put(f, l, d.o.Now()) {
+					return ErrStopped
+				}
+				return nil
+			})
+			if ctx.Err() != nil || d.in.isClosed() {
+				return
+			}
+			d.log.Error("source ended, will be started again", "source", f.Key, "err", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retrySource):
+			}
+			from = d.in.position(f)
+			f.src = f.New(source.FromEnd)
+		}
+	})
+}
+
+// declare tells the engine of the zone of a feed's stamps, as it is corrected.
+func (c *core) declare(f *feed, now time.Time) {
+	zone := f.Location
+	if zone == nil {
+		zone = time.Local
+	}
+	if f.shift != 0 {
+		_, east := now.In(zone).Zone()
+		zone = time.FixedZone("corrected", east-int(f.shift))
+	}
+	c.engine.Source(f.number, maillog.SourceOptions{Location: zone, Reference: now.Unix()})
+}
+
+// caughtUp says whether a source has nothing old to read any more, or can't
+// read at all.
+func (f *feed) caughtUp() bool {
+	switch f.src.Status().State {
+	case source.Idle, source.CatchingUp:
+		return false
+	}
+	return true
+}

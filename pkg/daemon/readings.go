@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/firewall"
+)
+
+const (
+	// readEvery is how often the firewall's counters of bans that may have to
+	// be renewed are read: a packet in the last quarter of a term renews it.
+	// The shortest term is divided by 16, so that a quarter has four readings.
+	readEvery = 15 * time.Second
+	// readSlice is how many of the other bans are read each time, so that all
+	// of them are told what they kept out, in turn.
+	readSlice = 500
+)
+
+// A reading is what the firewall had counted on a ban.
+type reading struct {
+	packets uint64
+	at      int64
+}
+
+// A reader reads the firewall's counters.
+type reader struct {
+	last map[firewall.Key]reading
+	turn int // where the next slice begins
+}
+
+// readCounters reads what the firewall counts until ctx ends, and tells the
+// bans: a client that still knocks keeps its ban.
+func (d *Daemon) readCounters(ctx context.Context) {
+	every := min(readEvery, max(time.Second, time.Duration(d.settings.Engine.Ban.Time)*time.Second/16))
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	r := reader{last: make(map[firewall.Key]reading)}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var due []ban.Entry
+		if d.in.do(ctx, func() { due = d.core.due(&r, every) }) != nil {
+			return
+		}
+		if len(due) == 0 {
+			continue
+		}
+		counts, err := d.keeper.Counters(ctx, due)
+		if err != nil {
+			continue // the keeper says what is wrong with the firewall
+		}
+		if d.in.do(ctx, func() { d.core.counted(&r, due, counts) }) != nil {
+			return
+		}
+	}
+}
+
+// due are the bans to be read: those in the last quarter of their term or next
+// to it, and a slice of the rest.
+func (c *core) due(r *reader, every time.Duration) []ban.Entry {
+	bans := c.engine.Bans()
+	now := c.engine.Now()
+	soon := now + 2*int64(every/time.Second)
+	live := make(map[firewall.Key]bool, len(bans))
+	var due []ban.Entry
+	for i, b := range bans {
+		e := b.Entry()
+		live[firewall.KeyOf(e)] = true
+		turn := i >= r.turn && i < r.turn+readSlice
+		if turn || !b.Pinned && quarter(b) <= soon {
+			due = append(due, e)
+		}
+	}
+	if r.turn += readSlice; r.turn >= len(bans) {
+		r.turn = 0
+	}
+	for k := range r.last {
+		if !live[k] {
+			delete(r.last, k)
+		}
+	}
+	return due
+}
+
+// quarter is when the last quarter of a ban's term begins.
+func quarter(b *ban.Ban) int64 { return b.Until - (b.Until-b.TermStart)/4 }
+
+// counted tells the bans of the packets that were counted since the last
+// reading.
+func (c *core) counted(r *reader, entries []ban.Entry, counts []firewall.Counter) {
+	now := c.engine.Now()
+	var knocks []knock
+	for i, e := range entries {
+		k := firewall.KeyOf(e)
+		before := r.last[k]
+		if !counts[i].Present {
+			delete(r.last, k)
+			continue
+		}
+		n := counts[i].Packets
+		r.last[k] = reading{n, now}
+		if n >= before.packets {
+			n -= before.packets // else a refresh has begun at zero again
+		}
+		b := c.engine.Running(e.Prefix, e.Door)
+		if n == 0 || b == nil {
+			continue
+		}
+		c.count.packets += n
+		at := now
+		if q := quarter(b); before.at < q {
+			// Part of it came before the last quarter: when in doubt all of it.
+			at = min(at, q-1)
+		}
+		knocks = append(knocks, knock{e.Prefix, e.Door, at, n})
+	}
+	if len(knocks) == 0 {
+		return
+	}
+	slices.SortFunc(knocks, func(a, b knock) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Door, b.Door)) })
+	c.note(record{Knocks: knocks}, false)
+	for _, k := range knocks {
+		c.engine.Knock(k.Prefix, k.Door, k.Time, k.N)
+	}
+}
