@@ -38,6 +38,7 @@ type core struct {
 	replay  []record    // of the journal, to be done at their place among the lines
 	orphans []ban.Entry // the firewall held them and nothing is known of them
 	past    []ban.Spell
+	told    map[firewall.Key]int64 // since when the bans are that have been told of
 	phase   string
 
 	count      counters
@@ -208,8 +209,8 @@ func (c *core) flush(ctx context.Context) error {
 		if err != nil && !errors.Is(err, firewall.ErrPending) {
 			c.d.log.Error("firewall refused a change", "err", err)
 		}
-		c.tellChange(change)
 	}
+	c.tell(change)
 	if len(c.fired) > 0 {
 		now := c.d.o.Now()
 		if err == nil && !change.Empty() {
@@ -218,9 +219,6 @@ func (c *core) flush(ctx context.Context) error {
 			}
 		}
 		c.fired = c.fired[:0]
-	}
-	for _, s := range c.engine.Ended() {
-		c.tellEnd(s)
 	}
 	return err
 }

@@ -174,6 +174,7 @@ func (d *Daemon) work(ctx context.Context) error {
 		return err
 	}
 	c.engine.Flush() // Want says it all
+	c.toldAll()
 	want := c.engine.Entries()
 	if first {
 		c.orphans = c.holds(ctx)

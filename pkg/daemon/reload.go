@@ -112,7 +112,7 @@ func (c *core) renew(s Settings) error {
 	}
 	for _, f := range feeds {
 		if !slices.Contains(c.feeds, f) {
-			c.d.start(c.d.ctx, f)
+			c.d.start(c.d.sources, f)
 		}
 	}
 	c.feeds = feeds

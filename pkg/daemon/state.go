@@ -4,18 +4,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/gob"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"net/netip"
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/allow"
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/ledger"
-	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/source"
 )
 

@@ -7,37 +7,64 @@ import (
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/firewall"
 )
 
-// tellChange logs new and renewed bans, and tells the listeners.
-func (c *core) tellChange(change ban.Change) {
-	for _, e := range change.Add {
-		b := c.engine.Running(e.Prefix, e.Door)
-		if b == nil {
-			continue
+// tell logs the bans that have begun, gone on and ended, and tells the
+// listeners. One that came and went between two changes of the firewall is told
+// too.
+func (c *core) tell(change ban.Change) {
+	for _, s := range c.engine.Ended() {
+		k := firewall.KeyOf(s.Entry())
+		if c.told[k] != s.From {
+			c.tellBan(&s.Ban)
 		}
-		why := b.Explain()
-		c.count.start(b)
-		c.d.log.Info("banned", "prefix", e.Prefix, "door", e.Door, "until", stamp(b.Until), "members", len(b.Members), "level", b.Level, "why", why)
-		c.d.tell(Event{
-			Time: stampOf(b.From), Type: "ban", Prefix: e.Prefix.String(), Door: e.Door.String(),
-			Until: timeOf(b.Until), Members: len(b.Members), Level: b.Level, Text: why,
-		})
+		delete(c.told, k)
+		c.tellEnd(s)
 	}
-	for _, e := range change.Refresh {
-		b := c.engine.Running(e.Prefix, e.Door)
-		if b == nil {
-			continue
+	for _, list := range [][]ban.Entry{change.Add, change.Refresh} {
+		for _, e := range list {
+			b := c.engine.Running(e.Prefix, e.Door)
+			if b == nil {
+				continue
+			}
+			if k := firewall.KeyOf(e); c.told[k] != b.From {
+				c.told[k] = b.From
+				c.tellBan(b)
+			} else {
+				c.tellRenewal(b)
+			}
 		}
-		c.d.log.Debug("ban goes on", "prefix", e.Prefix, "door", e.Door, "until", stamp(b.Until), "renewals", b.Renewals)
-		c.d.tell(Event{
-			Time: c.now(), Type: "renew", Prefix: e.Prefix.String(), Door: e.Door.String(),
-			Until: timeOf(b.Until), Members: len(b.Members), Level: b.Level, Knocks: b.Knocks,
-		})
 	}
 }
 
-// tellEnd logs the end of a ban, tells the listeners and remembers it.
+// toldAll takes the running bans for known: they were told before a restart.
+func (c *core) toldAll() {
+	c.told = make(map[firewall.Key]int64)
+	for _, b := range c.engine.Bans() {
+		c.told[firewall.KeyOf(b.Entry())] = b.From
+	}
+}
+
+func (c *core) tellBan(b *ban.Ban) {
+	why := b.Explain()
+	c.count.start(b)
+	c.d.log.Info("banned", "prefix", b.Prefix, "door", b.Door, "until", stamp(b.Until), "members", len(b.Members), "level", b.Level, "why", why)
+	c.d.tell(Event{
+		Time: stampOf(b.From), Type: "ban", Prefix: b.Prefix.String(), Door: b.Door.String(),
+		Until: timeOf(b.Until), Members: len(b.Members), Level: b.Level, Text: why,
+	})
+}
+
+func (c *core) tellRenewal(b *ban.Ban) {
+	c.d.log.Debug("ban goes on", "prefix", b.Prefix, "door", b.Door, "until", stamp(b.Until), "renewals", b.Renewals)
+	c.d.tell(Event{
+		Time: c.now(), Type: "renew", Prefix: b.Prefix.String(), Door: b.Door.String(),
+		Until: timeOf(b.Until), Members: len(b.Members), Level: b.Level, Knocks: b.Knocks,
+	})
+}
+
+// tellEnd tells of the end of a ban, and remembers it.
 func (c *core) tellEnd(s ban.Spell) {
 	c.count.ended[s.End]++
 	into := ""

@@ -79,8 +79,8 @@ func (c *core) watchSources(now time.Time, raise func(kind, about string, since 
 		}
 		if f.stubborn {
 			raise("skew", f.Key, now, "%s: the stamps name a time zone and are off by hours: set the clock or the zone of the program that writes them", f.Key)
-		} else if f.skew.Skewed() {
-			raise("skew", f.Key, now, "%s: its stamps are minutes off the clock of this host: bans come late or not at all. Set the clock (chrony, ntpd)", f.Key)
+		} else if off, ok := f.skew.Skewed(); ok {
+			raise("skew", f.Key, now, "%s: its stamps are %s off the clock of this host: bans come late or not at all. Set the clock (chrony, ntpd)", f.Key, time.Duration(off)*time.Second)
 		}
 	}
 }
