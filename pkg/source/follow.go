@@ -37,6 +37,8 @@ const (
 	pollWatched = 250 * time.Millisecond
 	grace       = 10 * time.Second // syslog daemons are told of a rotation within a second or two
 
+	deafness = 10 * time.Second // before a watcher is tried again
+
 	// maxDraining is how many renamed files are watched for a late writer.
 	maxDraining = 8
 	// turn is how much is read of one file before others get theirs, in
@@ -81,7 +83,7 @@ func newFollower(o FileOptions) *follower {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	f := &follower{o: o, open: openFile, stat: os.Stat}
+	f := &follower{o: o, open: openFile, stat: os.Stat, watch: newGrowth}
 	f.now = o.Now
 	f.status.State = Idle
 	return f
@@ -90,9 +92,10 @@ func newFollower(o FileOptions) *follower {
 // A follower is a file that is followed.
 type follower struct {
 	board
-	o    FileOptions
-	open func(string) (*opened, error) // os, but for tests
-	stat func(string) (fs.FileInfo, error)
+	o     FileOptions
+	open  func(string) (*opened, error) // os and newGrowth, but for tests
+	stat  func(string) (fs.FileInfo, error)
+	watch func(*os.File) (*growth, error)
 
 	fn  func(Line) error
 	buf []byte
@@ -111,7 +114,8 @@ type follower struct {
 	old     bool       // lines are older than Run
 	until   int64      // where in the file at the path they end
 	growth  *growth    // of the last file of the queue; nil: look by the clock
-	deaf    *opened    // the file that is not watched
+	deaf    *opened    // the file that is not watched,
+	hears   time.Time  // until then
 	kept    []*os.File // never to be closed
 	ailing  bool       // the file at the path cannot be read on
 	lines   uint64     // not yet told to the board
@@ -365,13 +369,13 @@ func (f *follower) tell() {
 // watchGrowth has the last file watched, if it is not. It returns false when
 // it has just begun to: what was written before that must be read first.
 func (f *follower) watchGrowth() bool {
-	if f.o.Polling || f.growth != nil || len(f.queue) != 1 || f.deaf == f.queue[0] {
+	if f.o.Polling || f.growth != nil || len(f.queue) != 1 || f.deaf == f.queue[0] && time.Now().Before(f.hears) {
 		return true
 	}
 	t := f.queue[0]
-	g, err := newGrowth(t.file)
+	g, err := f.watch(t.file)
 	if err != nil {
-		f.deaf = t // by the clock, until the next rotation
+		f.deaf, f.hears = t, time.Now().Add(deafness) // by the clock: perhaps others have all the instances
 		return true
 	}
 	f.growth = g
@@ -389,7 +393,7 @@ func (f *follower) endGrowth() {
 			f.kept = append(f.kept, t.file)
 		}
 	}
-	f.growth, f.deaf = nil, f.queueHead()
+	f.growth, f.deaf, f.hears = nil, f.queueHead(), time.Now().Add(deafness)
 }
 
 func (f *follower) queueHead() *opened {

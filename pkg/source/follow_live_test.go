@@ -4,14 +4,33 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
+
+// watched is a follower that looks by the clock once an hour, so everything
+// depends on the watcher. Of those there are few on a machine, and another
+// program may have the last.
+func watched(path string) *follower {
+	f := newFollower(FileOptions{Path: path, Start: FromStart, Poll: time.Hour})
+	f.watch = func(file *os.File) (*growth, error) {
+		for {
+			g, err := newGrowth(file)
+			if !errors.Is(err, syscall.EMFILE) {
+				return g, err
+			}
+			runtime.Gosched()
+		}
+	}
+	return f
+}
 
 // The watcher tells of growth when the clock does not.
 func TestFollowGrowth(t *testing.T) {
@@ -24,7 +43,7 @@ func TestFollowGrowth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	f := newFollower(FileOptions{Path: path, Start: FromStart, Poll: time.Hour})
+	f := watched(path)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	next := make(chan string)
@@ -55,6 +74,30 @@ func TestFollowGrowth(t *testing.T) {
 	}
 }
 
+// Where no watcher can be had now, one is tried again later.
+func TestFollowGrowthLater(t *testing.T) {
+	bubble(t, func(w *world) {
+		tried := 0
+		w.o.Polling = false
+		w.hook = func(f *follower) {
+			f.watch = func(*os.File) (*growth, error) { tried++; return nil, syscall.EMFILE }
+		}
+		w.open()
+		w.start()
+		w.lines(1)
+		w.pass(5 * time.Second)
+		if tried != 1 || !w.f.Status().Polling {
+			t.Errorf("tried %d times in 5 s", tried)
+		}
+		w.pass(26 * time.Second)
+		if tried != 4 {
+			t.Errorf("tried %d times in 31 s", tried)
+		}
+		w.want(true)
+		w.stop()
+	})
+}
+
 // Followers that come and go leave no descriptor behind, and new ones hear of
 // growth although the numbers of descriptors are used again.
 func TestFollowGrowthAgain(t *testing.T) {
@@ -71,7 +114,7 @@ func TestFollowGrowthAgain(t *testing.T) {
 	before := 0
 	for i := range 30 {
 		path := write(t, "log", []byte("one\n"))
-		f := newFollower(FileOptions{Path: path, Start: FromStart, Poll: time.Hour})
+		f := watched(path)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		n := 0
 		written := make(chan bool)
@@ -166,29 +209,4 @@ func FuzzPosition(f *testing.F) {
 			t.Errorf("%v after %d lines: the newest line never came", err, lines)
 		}
 	})
-}
-
-// BenchmarkFollow reads what is behind: 32 MiB of lines of 150 bytes.
-func BenchmarkFollow(b *testing.B) {
-	path := write(b, "log", benchLog())
-	size, err := os.Stat(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	lines := 0
-	for b.Loop() {
-		lines = 0
-		f := newFollower(FileOptions{Path: path, Start: FromStart, Polling: true})
-		err := f.Run(b.Context(), Position{}, func(l Line) error {
-			if lines++; l.Position.File.Offset == size.Size() {
-				return errCrash
-			}
-			return nil
-		})
-		if err != errCrash {
-			b.Fatal(err)
-		}
-	}
-	b.SetBytes(size.Size())
-	b.ReportMetric(float64(b.N)*float64(lines)/b.Elapsed().Seconds(), "lines/s")
 }

@@ -73,71 +73,129 @@ func (x *exporter) next() (*entry, error) {
 	}
 }
 
+// A fieldID says which field one is, of those that are needed.
+type fieldID uint8
+
+const (
+	fieldOther fieldID = iota
+	fieldMessage
+	fieldCursor
+	fieldTime
+	fieldHost
+	fieldIdentifier
+	fieldSyslogPID
+	fieldPID
+	fieldUID
+	fieldCommand
+	fieldProgram
+	fieldSlice
+	fieldUnit
+)
+
+func fieldOf(name []byte) fieldID {
+	switch string(name) {
+	case "MESSAGE":
+		return fieldMessage
+	case "__CURSOR":
+		return fieldCursor
+	case "__REALTIME_TIMESTAMP":
+		return fieldTime
+	case "_HOSTNAME":
+		return fieldHost
+	case "SYSLOG_IDENTIFIER":
+		return fieldIdentifier
+	case "SYSLOG_PID":
+		return fieldSyslogPID
+	case "_PID":
+		return fieldPID
+	case "_UID":
+		return fieldUID
+	case "_COMM":
+		return fieldCommand
+	case "_EXE":
+		return fieldProgram
+	case "_SYSTEMD_SLICE":
+		return fieldSlice
+	case "_SYSTEMD_UNIT":
+		return fieldUnit
+	}
+	return fieldOther
+}
+
 // field reads one field. done: it was the empty line behind an entry.
 func (x *exporter) field() (done bool, err error) {
-	var name [maxFieldName]byte
-	n := 0
-	for {
-		c, err := x.r.ReadByte()
-		if err != nil {
-			return false, err
-		}
-		if c == '\n' && n == 0 {
+	line, err := x.r.ReadSlice('\n')
+	whole := err == nil
+	if err != nil && err != bufio.ErrBufferFull {
+		return false, err
+	}
+	if whole {
+		line = line[:len(line)-1]
+		if len(line) == 0 {
 			return true, nil
 		}
-		if c == '\n' || c == '=' {
-			x.e.any = true
-			return false, x.value(string(name[:n]), c == '\n')
-		}
-		if n == len(name) || (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
-			return false, fmt.Errorf("%w: a field named %q", errExport, name[:n])
-		}
-		name[n] = c
-		n++
 	}
-}
-
-// value reads the value of a field and keeps it if it is needed.
-func (x *exporter) value(name string, binary bool) error {
+	name, value, text := bytes.Cut(line, equals)
+	if !fieldName(name) || !text && !whole {
+		return false, fmt.Errorf("%w: a field named %q", errExport, name[:min(len(name), maxFieldName)])
+	}
+	x.e.any = true
+	id := fieldOf(name)
 	limit := maxShort
-	switch name {
-	case "MESSAGE":
+	switch id {
+	case fieldMessage:
 		limit = x.max
-	case "__CURSOR", "__REALTIME_TIMESTAMP", "_HOSTNAME", "SYSLOG_IDENTIFIER", "SYSLOG_PID", "_PID",
-		"_UID", "_COMM", "_EXE", "_SYSTEMD_SLICE", "_SYSTEMD_UNIT":
-	default:
+	case fieldOther:
 		limit = -1
 	}
-	read := x.text
-	if binary {
-		read = x.binary
+	long := false
+	switch {
+	case !text:
+		long, err = x.binary(limit)
+		value = x.raw
+	case !whole:
+		long, err = x.rest(value, limit)
+		value = x.raw
+	case len(value) > limit:
+		long, value = true, nil
 	}
-	long, err := read(limit)
-	if err != nil || limit < 0 {
-		return err
+	if err == nil && id != fieldOther {
+		x.set(id, value, long)
 	}
-	x.set(name, x.raw, long)
-	return nil
+	return false, err
 }
 
-// text reads to the end of the line. long: it had more than limit bytes, and
-// none were kept.
-func (x *exporter) text(limit int) (long bool, err error) {
-	x.raw = x.raw[:0]
-	for {
-		part, err := x.r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
-			return false, err
+var equals = []byte{'='}
+
+func fieldName(name []byte) bool {
+	for _, c := range name {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
 		}
-		long = long || len(x.raw)+len(bytes.TrimSuffix(part, newline)) > limit
+	}
+	return len(name) > 0 && len(name) <= maxFieldName
+}
+
+// rest reads on to the end of a line that is longer than the buffer. long: its
+// value has more than limit bytes, and none were kept.
+func (x *exporter) rest(value []byte, limit int) (long bool, err error) {
+	x.raw = x.raw[:0]
+	for part, more := value, true; ; {
+		long = long || len(x.raw)+len(part) > limit
 		if long {
 			x.raw = x.raw[:0]
 		} else {
 			x.raw = append(x.raw, part...)
 		}
-		if err == nil {
-			x.raw = bytes.TrimSuffix(x.raw, newline)
+		if !more {
 			return long, nil
+		}
+		part, err = x.r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			return false, cutOff(err)
+		}
+		if more = err != nil; !more {
+			part = part[:len(part)-1]
 		}
 	}
 }
@@ -182,36 +240,36 @@ func cutOff(err error) error {
 
 // set keeps a value. Of a field that comes more than once the first counts; if
 // what the kernel says comes with two values, nothing does.
-func (x *exporter) set(name string, value []byte, long bool) {
+func (x *exporter) set(id fieldID, value []byte, long bool) {
 	e := &x.e
 	field, trusted := &e.message, false
-	switch name {
-	case "MESSAGE":
+	switch id {
+	case fieldMessage:
 		e.long = e.long || long
-	case "__CURSOR":
+	case fieldCursor:
 		field = &e.cursor
-	case "__REALTIME_TIMESTAMP":
+	case fieldTime:
 		if n, err := strconv.ParseInt(string(value), 10, 64); err == nil && n > 0 {
 			e.time = n
 		}
 		return
-	case "_HOSTNAME":
+	case fieldHost:
 		field = &e.host
-	case "SYSLOG_IDENTIFIER":
+	case fieldIdentifier:
 		field = &e.identifier
-	case "SYSLOG_PID":
+	case fieldSyslogPID:
 		field = &e.syslogPID
-	case "_PID":
+	case fieldPID:
 		field = &e.pid
-	case "_UID":
+	case fieldUID:
 		field, trusted = &e.uid, true
-	case "_COMM":
+	case fieldCommand:
 		field, trusted = &e.command, true
-	case "_EXE":
+	case fieldProgram:
 		field, trusted = &e.program, true
-	case "_SYSTEMD_SLICE":
+	case fieldSlice:
 		field, trusted = &e.slice, true
-	case "_SYSTEMD_UNIT":
+	case fieldUnit:
 		field, trusted = &e.unit, true
 	}
 	if trusted && (long || len(*field) > 0 && !bytes.Equal(*field, value)) {

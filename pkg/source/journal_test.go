@@ -20,10 +20,17 @@ import (
 
 const fakeVariable = "SOURCE_TEST_JOURNAL"
 
-// TestMain is journalctl when it is told so.
+// TestMain is journalctl, or the writer of a benchmark, when it is told so.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(fakeVariable); dir != "" {
 		os.Exit(fakeJournalctl(dir, os.Args[1:]))
+	}
+	if job := os.Getenv(writerVariable); job != "" {
+		if err := benchWriter(job); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
