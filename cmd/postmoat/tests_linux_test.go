@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,20 +182,54 @@ func TestApplyAsks(t *testing.T) {
 	}
 }
 
-// TestCheckFirewall says which backends work.
+// TestCheckFirewall says which backends work, and leaves nothing. Two at once do
+// not meet.
 func TestCheckFirewall(t *testing.T) {
+	firewalltest.NeedNamespace(t)
+	for _, tool := range []string{"nft", "iptables", "ip6tables", "ipset"} {
+		firewalltest.NeedTool(t, tool)
+	}
+	m := newMachine(t, "auto")
+	before := rulesets(t)
+	var outs [3]string
+	var errs [3]error
+	var checks sync.WaitGroup
+	for i := range outs {
+		checks.Go(func() { outs[i], errs[i] = m.try("check", "--firewall") })
+	}
+	checks.Wait()
+	for i, out := range outs {
+		for _, want := range []string{"nftables: works", "iptables: works", "firewall: nftables"} {
+			if errs[i] != nil || !strings.Contains(out, want) {
+				t.Errorf("%v: it does not say %q:\n%s", errs[i], want, out)
+			}
+		}
+	}
+	if d := cmp.Diff(before, rulesets(t)); d != "" {
+		t.Errorf("check left something (-before +after):\n%s", d)
+	}
+}
+
+// TestCheckFirewallWithoutRights: an ordinary user is told what is missing.
+func TestCheckFirewallWithoutRights(t *testing.T) {
 	firewalltest.NeedNamespace(t)
 	for _, tool := range []string{"nft", "iptables", "ipset"} {
 		firewalltest.NeedTool(t, tool)
 	}
 	m := newMachine(t, "auto")
-	out := m.run("check", "--firewall")
-	for _, want := range []string{"nftables: works", "iptables: works", "firewall: nftables"} {
-		if !strings.Contains(out, want) {
+	c := exec.Command(m.bin, "check", "--firewall", "--config", m.config)
+	c.Env = []string{"PATH=/usr/bin:/bin"}                                  // that of an ordinary user
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER} // of nobody who has rights here
+	out, err := c.CombinedOutput()
+	if err == nil || c.ProcessState.ExitCode() != 1 {
+		t.Errorf("err = %v, want exit code 1", err)
+	}
+	for _, want := range []string{
+		"nftables: does not work: nftables: ", "Needs CAP_NET_ADMIN: run as root",
+		"iptables: does not work: iptables: ", "Needs CAP_NET_ADMIN and CAP_NET_RAW", "does not work here",
+	} {
+		if !strings.Contains(string(out), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
-	}
-	if out := m.run("list", "--firewall"); !strings.Contains(out, "no ban") {
-		t.Errorf("check left something:\n%s", out)
 	}
 }
