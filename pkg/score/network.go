@@ -24,12 +24,18 @@ func addNetwork[K key](t *Table, s *store[K], w int, k K, bits int, hash uint64,
 	if bits != s.netBits {
 		hash = mix(k.net(bits))
 	}
-	win := &t.o.Windows[w]
 	units := int(t.weights[int(r.class)*len(t.o.Windows)+w].units) * int(r.n)
-	limit := win.Limit * Unit
-	if !t.sketches[w].add(hash, units, limit) {
-		return
+	if t.sketches[w].add(hash, units, t.o.Windows[w].Limit*Unit) {
+		checkSpread(t, s, w, k, bits, hash, r)
 	}
+}
+
+// checkSpread looks whether the network of k, of which the sketch says that it
+// may have, has reached the limit of window w by the event r.
+func checkSpread[K key](t *Table, s *store[K], w int, k K, bits int, hash uint64, r rec) {
+	win := &t.o.Windows[w]
+	limit := win.Limit * Unit
+	units := int(t.weights[int(r.class)*len(t.o.Windows)+w].units) * int(r.n)
 	seg, net := s.spot(k).seg, k.net(bits)
 	p := k.prefix()
 	b := t.sketches[w].bound(net, hash)

@@ -61,15 +61,25 @@ func (s *sketch) turn(now, length int64) {
 // add counts units of limit for a hashed network, and says whether it may
 // have reached it.
 func (s *sketch) add(hash uint64, units, limit int) bool {
+	return s.mark(hash, partOf(units, limit))
+}
+
+// partOf is units of limit as a sketch counts them, at most 255.
+func partOf(units, limit int) uint16 {
+	return uint16(min((int64(units)*full+int64(limit)-1)/int64(limit), 0xff))
+}
+
+// mark is add of a part.
+func (s *sketch) mark(hash uint64, part uint16) bool {
 	if s.adds >= len(s.cells) && len(s.cells) < maxCells {
 		s.grow()
 	}
 	s.adds++
 	c := &s.cells[hash&uint64(len(s.cells)-1)]
-	part := min((int64(units)*full+int64(limit)-1)/int64(limit), 0xff)
-	now := min(*c&0xff+uint16(part), 0xff)
-	*c = *c&^0xff | now
-	return now+*c>>8 >= full
+	was := *c
+	now := min(was&0xff+part, 0xff)
+	*c = was&^0xff | now
+	return now+was>>8 >= full
 }
 
 func (s *sketch) grow() {

@@ -51,7 +51,9 @@ type weight struct {
 type plan struct {
 	span uint32 // the longest of its windows
 	lone uint16 // so many copies of one event fire no window of clients
-	wide []int  // its windows of networks
+	// Its windows of networks, and those of them that have IPv4 networks.
+	wide   []mark
+	marks4 []mark
 }
 
 // NewTable makes an empty Table. The good records of g stretch limits, excuse
@@ -152,7 +154,11 @@ func (t *Table) plan(ws []weight, span uint32) plan {
 		switch win := &t.o.Windows[w]; {
 		case x.units == 0:
 		case win.wide():
-			p.wide = append(p.wide, w)
+			m := mark{w, win.Width4, int(x.units), win.Limit * Unit, partOf(int(x.units), win.Limit*Unit)}
+			p.wide = append(p.wide, m)
+			if win.Width4 != 0 {
+				p.marks4 = append(p.marks4, m)
+			}
 		default:
 			lone = min(lone, (win.Limit*Unit-1)/int(x.units))
 		}
@@ -201,20 +207,27 @@ func (t *Table) offence(at int64, p netip.Prefix, class ClassID, value uint64, c
 	}
 	r := rec{t: clampTime(at), value: fold(value), class: uint16(class)}
 	r.n = uint16(min(max(count, 1), t.maxN))
-	t.advance(r.t)
+	if r.t > t.mark {
+		t.advance(r.t)
+	}
 	if !t.alive(r) {
 		return nil
 	}
-	t.one[0] = r
 	switch familyOf(p) {
 	case family4:
 		k := addrKey4(p.Addr())
-		add(t, &t.v4, k, mix(k.net(t.v4.netBits)), k.hash())
+		net, own := mix(k.net(t.v4.netBits)), k.hash()
+		if !t.first(k, net, own, r) {
+			t.one[0] = r
+			add(t, &t.v4, k, net, own)
+		}
 	case family6:
 		k := key6(addrKey16(p.Addr())[0])
+		t.one[0] = r
 		add(t, &t.v6, k, mix(k.net(t.v6.netBits)), k.hash())
 	case family16:
 		k := addrKey16(p.Addr())
+		t.one[0] = r
 		add(t, &t.exact, k, mix(k.net(t.exact.netBits)), k.hash())
 	}
 	return t.fired
@@ -243,9 +256,9 @@ func add[K key](t *Table, s *store[K], k K, net, own uint64) {
 		}
 	}
 	if len(recs) == 1 && recs[0].n <= p.lone {
-		for _, w := range p.wide {
-			if bits := s.widths[w]; bits != 0 {
-				addNetwork(t, s, w, k, bits, net, r)
+		for _, m := range p.wide {
+			if bits := s.widths[m.window]; bits != 0 {
+				addNetwork(t, s, m.window, k, bits, net, r)
 			}
 		}
 	} else {
@@ -262,11 +275,17 @@ func add[K key](t *Table, s *store[K], k K, net, own uint64) {
 		}
 	}
 	if len(t.fired) > 0 {
-		clearKey(t, s, k)
-		for i := range t.fired {
-			for _, p := range t.fired[i].Clients {
-				t.Clear(p)
-			}
+		clearFired(t, s, k)
+	}
+}
+
+// clearFired clears the evidence of client k and of all that took part in
+// what has fired.
+func clearFired[K key](t *Table, s *store[K], k K) {
+	clearKey(t, s, k)
+	for i := range t.fired {
+		for _, p := range t.fired[i].Clients {
+			t.Clear(p)
 		}
 	}
 }
