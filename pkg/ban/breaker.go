@@ -162,11 +162,6 @@ type BreakerState struct {
 	Trips       int
 }
 
-// State returns what the breaker knows.
-func (k *Breaker) State() BreakerState {
-	return BreakerState{slices.Clone(k.covered), slices.Clone(k.met), k.from, k.until, k.trips}
-}
-
 // Restore takes over a state, under the limits of this breaker.
 func (k *Breaker) Restore(s BreakerState) error {
 	var sum int64

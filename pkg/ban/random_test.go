@@ -2,7 +2,6 @@ package ban
 
 import (
 	"bytes"
-	"encoding/gob"
 	"fmt"
 	"maps"
 	"math"
@@ -264,20 +263,16 @@ func (w *world) tick() {
 	}
 }
 
-// restore goes on with a book made from the state of the old, through gob.
+// restore goes on with a book made from what the old one wrote.
 func (w *world) restore() {
-	var buf bytes.Buffer
 	was := w.book.State()
-	if err := gob.NewEncoder(&buf).Encode(&was); err != nil {
-		w.fatal("encode: %v", err)
-	}
-	var s State
-	if err := gob.NewDecoder(&buf).Decode(&s); err != nil {
-		w.fatal("decode: %v", err)
-	}
+	state := encoded(w.t, w.book)
 	book := NewBook(maillog.SMTP, w.o, w.allow, w.good, w.book.breaker)
-	if err := book.Restore(s); err != nil {
+	if err := decoded(book, state); err != nil {
 		w.fatal("restore: %v", err)
+	}
+	if !bytes.Equal(encoded(w.t, book), state) {
+		w.fatal("the book that was read is written otherwise")
 	}
 	if got := book.State(); fmt.Sprint(got) != fmt.Sprint(was) {
 		g, h := reflect.ValueOf(got), reflect.ValueOf(was)

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/postmoat/postmoat/pkg/prefix"
 )
 
-// State is everything a Book knows, in a form that is the same for the same
-// book.
+// State is everything a Book knows.
 type State struct {
 	Clock          int64
 	Bans, Hidden   []Ban // sorted
@@ -38,42 +36,7 @@ type Before struct {
 	Entry  Entry
 }
 
-// State returns what the book knows.
-func (b *Book) State() State {
-	s := State{
-		Clock: b.clock, Parole: b.parole.state(), History: b.history.state(), Budget: b.budget,
-		Squeezes: b.squeezes, Dropped: b.dropped, Refused: b.refused, Held: b.held,
-	}
-	s.Price4, _ = b.four.price()
-	s.Price6, _ = b.six.price()
-	for _, x := range b.bans.All() {
-		s.Bans = append(s.Bans, x.copy())
-	}
-	for _, x := range b.hidden {
-		s.Hidden = append(s.Hidden, x.copy())
-	}
-	for q, end := range b.spared.All() {
-		s.Spared = append(s.Spared, Spared{q, end})
-	}
-	for p, e := range b.touched {
-		s.Before = append(s.Before, Before{p, e})
-	}
-	slices.SortFunc(s.Before, func(x, y Before) int { return x.Prefix.Compare(y.Prefix) })
-	for _, x := range b.ended {
-		x.Ban = x.Ban.copy()
-		s.Ended = append(s.Ended, x)
-	}
-	return s
-}
-
-func (b *Ban) copy() Ban {
-	c := *b
-	c.Members = slices.Clone(b.Members)
-	c.dead, c.hidden = false, false
-	return c
-}
-
-// Restore takes over a state. The book must be new, and allowlist and known
+// Restore takes over a state, which is the book's from then on. The book must be new, and allowlist and known
 // good senders those of the time of the state or later ones: bans that hold
 // something of the allowlist are carved. Prices above the configured ones, and
 // the budget, are taken over; options may have changed otherwise.
@@ -86,19 +49,18 @@ func (b *Book) Restore(s State) error {
 	b.four.raise(s.Price4)
 	b.six.raise(s.Price6)
 	for i := range s.Bans {
-		x := s.Bans[i].copy()
+		x := s.Bans[i]
 		x.Door = b.door
 		b.put(&x)
 		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for i := range s.Hidden {
-		x := s.Hidden[i].copy()
+		x := s.Hidden[i]
 		x.Door, x.hidden = b.door, true
 		b.hidden = append(b.hidden, &x)
 		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for _, u := range s.Parole {
-		u.Members = slices.Clone(u.Members)
 		b.parole.add(&u)
 	}
 	for _, p := range s.History {
@@ -112,7 +74,7 @@ func (b *Book) Restore(s State) error {
 	for _, t := range s.Before {
 		b.touched[t.Prefix] = t.Entry
 	}
-	b.ended = slices.Clone(s.Ended)
+	b.ended = s.Ended
 	b.freed = true
 	b.obey()
 	return nil

@@ -2,13 +2,13 @@ package ban
 
 import (
 	"bytes"
-	"encoding/gob"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"testing"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
 func TestRestoreObeysTheAllowlist(t *testing.T) {
@@ -85,9 +85,8 @@ func TestBreakerState(t *testing.T) {
 	k := NewBreaker(1000, 2)
 	k.widen(t0, 100, []netip.Addr{must("192.0.2.1").Addr(), must("192.0.2.9").Addr()})
 	k.widen(t0+1, 2000, nil)
-	s := k.State()
 	again := NewBreaker(1000, 2)
-	if err := again.Restore(s); err != nil || !reflect.DeepEqual(again, k) {
+	if err := decoded(again, encoded(t, k)); err != nil || !reflect.DeepEqual(again, k) {
 		t.Fatalf("%v\n%+v\n%+v", err, again, k)
 	}
 	for i, spoil := range []func(*BreakerState){
@@ -113,23 +112,14 @@ func FuzzRestore(f *testing.F) {
 		for range 12 {
 			w.step()
 		}
-		s := w.book.State()
-		var buf bytes.Buffer
-		if err := gob.NewEncoder(&buf).Encode(&s); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(buf.Bytes())
+		f.Add(encoded(f, w.book))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var s State
-		if gob.NewDecoder(bytes.NewReader(data)).Decode(&s) != nil {
-			return
-		}
 		b := NewBook(maillog.SMTP, small, nil, nil, nil)
-		if b.Restore(s) != nil {
+		if b.Decode(wire.NewReader(bytes.NewReader(data))) != nil {
 			return
 		}
-		now := max(s.Clock, 0)%(1<<40) + 1
+		now := max(b.clock, 0)%(1<<40) + 1
 		r := rand.New(rand.NewPCG(1, 1))
 		for range 20 {
 			b.Offend(now, []Offender{{Key: must("192.0.2.1"), LastOffence: now}, {Key: must("2001:db8::/64"), LastOffence: now}})

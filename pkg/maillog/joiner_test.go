@@ -2,13 +2,14 @@ package maillog
 
 import (
 	"bytes"
-	"encoding/gob"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
 func TestJoinerCorpus(t *testing.T) {
@@ -238,21 +239,30 @@ func TestStateIsExact(t *testing.T) {
 // restarted is what a program finds that wrote the state down and read it.
 func restarted(t testing.TB, j *Joiner) *Joiner {
 	t.Helper()
-	var one, two bytes.Buffer
-	if err := gob.NewEncoder(&one).Encode(j.State()); err != nil {
-		t.Fatal(err)
+	encode := func(j *Joiner) []byte {
+		var b bytes.Buffer
+		w := wire.NewWriter(&b)
+		j.Encode(w)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
 	}
-	if err := gob.NewEncoder(&two).Encode(j.State()); err != nil || !bytes.Equal(one.Bytes(), two.Bytes()) {
-		t.Fatalf("the state is not deterministic: %v", err)
-	}
-	var st JoinerState
-	if err := gob.NewDecoder(&one).Decode(&st); err != nil {
-		t.Fatal(err)
+	was := encode(j)
+	if !bytes.Equal(was, encode(j)) {
+		t.Fatal("the state is not deterministic")
 	}
 	n := NewJoiner()
 	n.Source(1, SourceOptions{Reference: 1798754400})
-	if err := n.Restore(st); err != nil {
+	r := wire.NewReader(bytes.NewReader(was))
+	if err := n.Decode(r); err != nil {
 		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(was, encode(n)) {
+		t.Fatal("the state read back is another")
 	}
 	return n
 }

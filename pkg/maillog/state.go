@@ -3,161 +3,166 @@ package maillog
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
-// A JoinerState is all that a [Joiner] remembers but for the options of its
-// sources, for encoding/gob. Sources are sorted by ID; the other slices stand
-// in the order of last use, the longest unused first.
-type JoinerState struct {
-	Serial                           uint64
-	SessionsOut, ScreensOut, MailOut uint64 // evicted
-	HostsOut                         uint64
-	Sources                          []SourceState
-	Sessions, Screens                []SessionState
-	Messages                         []MessageState
-	Hosts                            []HostState
-}
-
-// A SourceState is the last event of a source, as text; Seq is the number of
-// its line.
-type SourceState struct {
-	ID        uint32
-	Seq       uint64
-	PID       uint32
-	Host, Tag []byte
-	Message   []byte
-}
-
-// A SessionState is one session under its hashed name.
-type SessionState struct {
-	Key [2]uint64
-	Session
-}
-
-// A MessageState is one queue ID under its hashed name.
-type MessageState struct {
-	Key, Session    [2]uint64
-	Client          netip.Addr
-	Time            int64
-	Serial          uint64
-	Active, Refused bool
-}
-
-// A HostState is whether the latest disconnect of a host had a summary.
-type HostState struct {
-	Key     [2]uint64
-	Summary bool
-}
-
-// State returns a copy of what j remembers.
-func (j *Joiner) State() JoinerState {
-	st := JoinerState{
-		Serial:      j.serial,
-		SessionsOut: j.sessions.evicted, ScreensOut: j.screens.evicted,
-		MailOut: j.messages.evicted, HostsOut: j.hosts.evicted,
-		Sessions: sessionStates(j.sessions), Screens: sessionStates(j.screens),
-	}
-	for id, s := range j.sources {
-		if l := &s.last; l.valid {
-			st.Sources = append(st.Sources, SourceState{
-				ID: id, Seq: l.seq, PID: l.pid, Host: slices.Clone(l.host),
-				Tag: slices.Clone(l.tag), Message: slices.Clone(l.msg),
-			})
-		}
-	}
-	slices.SortFunc(st.Sources, func(a, b SourceState) int { return int(int64(a.ID) - int64(b.ID)) })
+// Encode writes all that j remembers but for the options of its sources,
+// straight from its memory. The same state gives the same bytes.
+func (j *Joiner) Encode(w *wire.Writer) {
+	w.Uint(j.serial)
+	encodeSessions(w, j.sessions)
+	encodeSessions(w, j.screens)
+	begin(w, j.messages)
 	j.messages.each(func(k key, m *message) {
-		st.Messages = append(st.Messages, MessageState{
-			Key: k, Session: m.Session, Client: m.Client, Time: m.Time,
-			Serial: m.Serial, Active: m.Active, Refused: m.Refused,
-		})
+		k.encode(w)
+		m.Session.encode(w)
+		w.Addr(m.Client)
+		w.Int(m.Time)
+		w.Uint(m.Serial)
+		w.Bool(m.Active)
+		w.Bool(m.Refused)
 	})
-	j.hosts.each(func(k key, v *bool) { st.Hosts = append(st.Hosts, HostState{Key: k, Summary: *v}) })
-	return st
+	begin(w, j.hosts)
+	j.hosts.each(func(k key, summary *bool) {
+		k.encode(w)
+		w.Bool(*summary)
+	})
+	for _, id := range slices.Sorted(maps.Keys(j.sources)) {
+		if l := &j.sources[id].last; l.valid {
+			w.Bool(true)
+			w.Fixed32(id)
+			w.Uint(l.seq)
+			w.Fixed32(l.pid)
+			w.Bytes(l.host)
+			w.Bytes(l.tag)
+			w.Bytes(l.msg)
+		}
+	}
+	w.Bool(false)
 }
 
-func sessionStates(t *table[Session]) []SessionState {
-	var out []SessionState
-	t.each(func(k key, s *Session) { out = append(out, SessionState{Key: k, Session: *s}) })
-	return out
+// begin writes the head of a table. Its entries follow in the order of their
+// last use, the longest unused first.
+func begin[V any](w *wire.Writer, t *table[V]) {
+	w.Uint(t.evicted)
+	w.Uint(uint64(t.len))
 }
 
-// Restore makes j remember st, and nothing else; the options of its sources
-// stay. On an error j is as before.
-func (j *Joiner) Restore(st JoinerState) error {
+func (k key) encode(w *wire.Writer) {
+	w.Fixed64(k[0])
+	w.Fixed64(k[1])
+}
+
+func encodeSessions(w *wire.Writer, t *table[Session]) {
+	begin(w, t)
+	t.each(func(k key, s *Session) {
+		k.encode(w)
+		for _, m := range s.Marks {
+			w.Uint(m)
+		}
+		w.Addr(s.Client)
+		w.Uint(s.Serial)
+		w.Uint(uint64(s.Failed))
+		w.Uint(uint64(s.Rejected))
+		w.Bool(s.LoggedIn)
+		w.Bool(s.Early)
+	})
+}
+
+// Decode makes j remember what Encode wrote, and nothing else; the options of
+// its sources stay. On an error j is as before.
+func (j *Joiner) Decode(r *wire.Reader) error {
 	n := NewJoiner()
-	n.serial = st.Serial
-	if err := restoreSessions(n.sessions, st.Sessions, st.Serial); err != nil {
-		return fmt.Errorf("restore joiner: sessions: %w", err)
-	}
-	if err := restoreSessions(n.screens, st.Screens, st.Serial); err != nil {
-		return fmt.Errorf("restore joiner: postscreen sessions: %w", err)
-	}
-	for i, m := range st.Messages {
-		if !plainAddr(m.Client) || m.Serial == 0 || m.Serial > st.Serial {
-			return fmt.Errorf("restore joiner: queue ID %d: no such client or session", i)
+	n.serial = r.Uint()
+	session := func(k key) Session { return decodeSession(r, n.serial) }
+	decodeTable(r, n.sessions, session)
+	decodeTable(r, n.screens, session)
+	decodeTable(r, n.messages, func(key) message {
+		m := message{
+			Session: decodeKey(r), Client: r.Addr(), Time: r.Int(), Serial: r.Uint(), Active: r.Bool(), Refused: r.Bool(),
 		}
-		if err := n.messages.restore(m.Key, message{
-			Client: m.Client, Time: m.Time, Session: m.Session,
-			Serial: m.Serial, Active: m.Active, Refused: m.Refused,
-		}); err != nil {
-			return fmt.Errorf("restore joiner: queue IDs: %w", err)
+		if !plainAddr(m.Client) || m.Serial == 0 || m.Serial > n.serial {
+			r.Fail(errors.New("a queue ID of no such client or session"))
 		}
+		return m
+	})
+	decodeTable(r, n.hosts, func(key) bool { return r.Bool() })
+	last := decodeLasts(r)
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("joiner: %w", err)
 	}
-	for _, h := range st.Hosts {
-		if err := n.hosts.restore(h.Key, h.Summary); err != nil {
-			return fmt.Errorf("restore joiner: hosts: %w", err)
-		}
-	}
-	for i, s := range st.Sources {
-		if i > 0 && st.Sources[i-1].ID >= s.ID {
-			return errors.New("restore joiner: sources are not sorted")
-		}
-		if len(s.Host)+len(s.Tag)+len(s.Message) > maxLastBytes {
-			return fmt.Errorf("restore joiner: source %d: last line too long", s.ID)
-		}
-	}
-	n.sessions.evicted, n.screens.evicted = st.SessionsOut, st.ScreensOut
-	n.messages.evicted, n.hosts.evicted = st.MailOut, st.HostsOut
 	n.sources = j.sources
 	for _, s := range n.sources {
 		s.last.valid = false
 	}
-	for _, s := range st.Sources {
-		l := &n.source(s.ID).last
-		l.set(s.Seq, &Event{Host: s.Host, Tag: s.Tag, Message: s.Message, PID: s.PID, Kind: KindCustom})
+	for id, l := range last {
+		n.source(id).last = l
 	}
 	*j = *n
 	return nil
 }
 
-func restoreSessions(t *table[Session], in []SessionState, serial uint64) error {
-	for i, s := range in {
-		if s.Client.IsValid() && !plainAddr(s.Client) || s.Serial == 0 || s.Serial > serial {
-			return fmt.Errorf("session %d: bad client or number", i)
+// decodeTable fills an empty table.
+func decodeTable[V any](r *wire.Reader, t *table[V], value func(key) V) {
+	t.evicted = r.Uint()
+	for range r.Len(t.max) {
+		k := decodeKey(r)
+		v := value(k)
+		if _, e := t.find(k); e >= 0 {
+			r.Fail(errors.New("two entries of one key"))
 		}
-		if err := t.restore(s.Key, s.Session); err != nil {
-			return err
+		if r.Err() != nil {
+			return
 		}
+		*t.put(k) = v
 	}
-	return nil
+}
+
+func decodeKey(r *wire.Reader) key { return key{r.Fixed64(), r.Fixed64()} }
+
+func decodeSession(r *wire.Reader, serial uint64) Session {
+	var s Session
+	for i := range s.Marks {
+		s.Marks[i] = r.Uint()
+	}
+	s.Client, s.Serial = r.Addr(), r.Uint()
+	s.Failed, s.Rejected = uint32(r.Upto(1<<32-1)), uint32(r.Upto(1<<32-1))
+	s.LoggedIn, s.Early = r.Bool(), r.Bool()
+	if s.Client.IsValid() && !plainAddr(s.Client) || s.Serial == 0 || s.Serial > serial {
+		r.Fail(errors.New("a session of no such client or number"))
+	}
+	return s
+}
+
+// decodeLasts reads the last lines of the sources.
+func decodeLasts(r *wire.Reader) map[uint32]lastLine {
+	out := map[uint32]lastLine{}
+	last := int64(-1)
+	for r.Bool() {
+		id, l := r.Fixed32(), lastLine{valid: true}
+		if int64(id) <= last {
+			r.Fail(errors.New("sources are not sorted"))
+		}
+		last = int64(id)
+		l.seq, l.pid = r.Uint(), r.Fixed32()
+		l.host, l.tag, l.msg = r.Bytes(maxLastBytes), r.Bytes(maxLastBytes), r.Bytes(maxLastBytes)
+		l.kept = true // in memory of its own
+		if len(l.host)+len(l.tag)+len(l.msg) > maxLastBytes {
+			r.Fail(errors.New("the last line of a source is too long"))
+		}
+		if r.Err() != nil {
+			break
+		}
+		out[id] = l
+	}
+	return out
 }
 
 // plainAddr reports whether a is an address as [Parse] gives it.
 func plainAddr(a netip.Addr) bool {
 	return a.IsValid() && a.Zone() == "" && !a.Is4In6()
-}
-
-// restore adds a value that must be new.
-func (t *table[V]) restore(k key, v V) error {
-	if t.len == t.max {
-		return fmt.Errorf("more than %d entries", t.max)
-	}
-	if _, e := t.find(k); e >= 0 {
-		return errors.New("two entries of one key")
-	}
-	*t.put(k) = v
-	return nil
 }

@@ -140,9 +140,7 @@ func TestGoodTwin(t *testing.T) {
 			case x < 92:
 				g2 := NewGood(0)
 				g2.keepVolume(g.keep)
-				if err := g2.Restore(reencode(t, g.State())); err != nil {
-					t.Fatal(err)
-				}
+				move(t, g, g2)
 				g = g2
 			}
 			g.Advance(now)
@@ -388,10 +386,8 @@ func TestGoodRestoreRefuses(t *testing.T) {
 		"invalid":         {Clients: []GoodClient{{}}},
 		"mapped":          {Clients: []GoodClient{{Addr: netip.MustParseAddr("::ffff:192.0.2.1")}}},
 		"too many a day":  {Clients: []GoodClient{{Addr: a, Today: 4}}},
-		"columns":         {Clients: []GoodClient{{Addr: a, Buckets: []uint32{1}}}},
 		"buckets":         {Clients: []GoodClient{{Addr: a, Buckets: []uint32{2, 1}, Counts: []uint32{1, 1}}}},
 		"future":          {Clients: []GoodClient{{Addr: a, Off: 1}}},
-		"time":            {Mark: -1},
 		"accounts":        {Accounts: []GoodAccount{{User: 2}, {User: 1}}},
 		"account address": {Accounts: []GoodAccount{{User: 2, Logins: []GoodLogin{{}}}}},
 		"address twice":   {Accounts: []GoodAccount{{User: 2, Logins: []GoodLogin{{Addr: a}, {Addr: a}}}}},

@@ -1,180 +1,214 @@
 package score
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
-// GoodState is all that a Good knows. Everything in it is sorted.
-type GoodState struct {
-	Mark     int64 // Unix seconds
-	Clients  []GoodClient
-	Accounts []GoodAccount
-	Fresh    []netip.Addr
-	// Offenders without a Client: today's and yesterday's.
-	Bad4    [2][]uint32
-	Bad6    [2][][2]uint64
-	Evicted uint64
-}
-
-// GoodClient is what is known of one client.
-type GoodClient struct {
-	Addr             netip.Addr
-	Old              uint32 // evidence from before yesterday, decayed, in 1/65536
-	Yesterday, Today uint8
-	Unknown          bool // a login of an unknown user has counted today
-	Days             uint16
-	Last, Off        uint32 // day of the last mail and of the last offence
-	Since            int64  // when it became known good, Unix seconds; 0: it is not
-	Buckets, Counts  []uint32
-}
-
-// GoodAccount is where a SASL user has logged in from, the oldest address
-// first.
-type GoodAccount struct {
-	User   uint64
-	Logins []GoodLogin
-}
-
-// GoodLogin is one address of a GoodAccount.
-type GoodLogin struct {
-	Addr        netip.Addr
-	Last, Stale uint32 // last login and last counted failure, Unix seconds
-	Maker       bool   // logins from there are good evidence
-}
-
-// State returns a copy of all that the Good knows.
-func (g *Good) State() GoodState {
-	s := GoodState{Mark: g.mark, Evicted: g.evicted}
+// Encode writes all that the Good knows, straight from its memory. The same
+// state gives the same bytes.
+func (g *Good) Encode(w *wire.Writer) {
+	w.Fixed32(uint32(g.mark))
+	w.Uint(g.evicted)
+	w.Uint(uint64(len(g.clients)))
 	for _, chunk := range g.order.chunks {
 		for _, a := range chunk {
-			r := g.clients[a]
-			c := GoodClient{
-				Addr: a, Old: r.old, Yesterday: r.yesterday, Today: r.today, Unknown: r.unknown,
-				Days: r.days, Last: r.last, Off: r.off, Since: r.since,
-			}
-			for _, b := range r.volume {
-				c.Buckets, c.Counts = append(c.Buckets, b.at), append(c.Counts, b.n)
-			}
-			s.Clients = append(s.Clients, c)
+			w.Addr(a)
+			g.clients[a].encode(w)
 		}
 	}
+	w.Uint(uint64(len(g.accounts)))
 	for _, user := range slices.Sorted(maps.Keys(g.accounts)) {
-		a := GoodAccount{User: user}
-		for _, l := range g.accounts[user].logins {
-			a.Logins = append(a.Logins, GoodLogin{l.addr, l.last, l.stale, l.maker})
-		}
-		s.Accounts = append(s.Accounts, a)
+		w.Fixed64(user)
+		g.accounts[user].encode(w)
 	}
-	s.Fresh = slices.Clone(g.fresh)
-	slices.SortFunc(s.Fresh, netip.Addr.Compare)
-	s.Fresh = slices.Compact(s.Fresh)
+	slices.SortFunc(g.fresh, netip.Addr.Compare)
+	g.fresh = slices.Compact(g.fresh) // as Fresh will do
+	w.Uint(uint64(len(g.fresh)))
+	for _, a := range g.fresh {
+		w.Addr(a)
+	}
 	for i := range g.bad {
-		for _, k := range g.bad[i].v4.sorted(func(a, b key4) int { return cmp.Compare(a, b) }) {
-			s.Bad4[i] = append(s.Bad4[i], uint32(k))
-		}
-		for _, k := range g.bad[i].v6.sorted(func(a, b key16) int { return slices.Compare(a[:], b[:]) }) {
-			s.Bad6[i] = append(s.Bad6[i], k)
-		}
+		encodeKeys(&g.bad[i].v4, w)
+		encodeKeys(&g.bad[i].v6, w)
 	}
-	return s
 }
 
-func (s *GoodState) check() error {
-	if s.Mark < 0 || s.Mark > 1<<32-1 {
-		return errors.New("time out of range")
+func (r *record) encode(w *wire.Writer) {
+	w.Uint(uint64(r.old))
+	w.Uint(uint64(r.yesterday))
+	w.Uint(uint64(r.today))
+	w.Bool(r.unknown)
+	w.Uint(uint64(r.days))
+	w.Uint(uint64(r.last))
+	w.Uint(uint64(r.off))
+	w.Int(r.since)
+	w.Uint(uint64(len(r.volume)))
+	for _, b := range r.volume {
+		w.Uint(uint64(b.at))
+		w.Uint(uint64(b.n))
 	}
-	day := uint32(s.Mark / daySecs)
-	for i := range s.Clients {
-		c := &s.Clients[i]
-		switch {
-		case !c.Addr.IsValid() || c.Addr != plain(c.Addr):
-			return errors.New("invalid address")
-		case i > 0 && s.Clients[i-1].Addr.Compare(c.Addr) >= 0:
-			return errors.New("clients are not sorted")
-		case len(c.Buckets) != len(c.Counts) || !ascending(c.Buckets, cmp.Compare):
-			return errors.New("accepted messages are not sorted")
-		case c.Yesterday > dayMax || c.Today > dayMax || c.Old > 1<<24 || c.Last > day || c.Off > day || c.Days == 1<<16-1:
-			return fmt.Errorf("impossible evidence of %v", c.Addr)
+}
+
+func (a *account) encode(w *wire.Writer) {
+	w.Uint(uint64(len(a.logins)))
+	for _, l := range a.logins {
+		w.Addr(l.addr)
+		w.Fixed32(l.last)
+		w.Fixed32(l.stale)
+		w.Bool(l.maker)
+	}
+}
+
+func encodeKeys[K key](s *keyset[K], w *wire.Writer) {
+	w.Uint(uint64(s.n))
+	s.each(func(k K) { k.encode(w) })
+}
+
+// Decode puts the Good in a state that Encode wrote; what it knew is lost, and
+// it behaves as the one that was encoded. Call it after the Tables that use it
+// are made. An error leaves the Good as it was.
+func (g *Good) Decode(r *wire.Reader) error {
+	n := NewGood(g.max)
+	n.keep = g.keep
+	n.mark = int64(r.Fixed32())
+	n.day = n.mark / daySecs
+	n.evicted = r.Uint()
+	n.decodeClients(r)
+	n.decodeAccounts(r)
+	for range r.Len(1 << 31) {
+		a := decodeAddr(r)
+		if r.Err() != nil {
+			break
 		}
+		n.fresh = append(n.fresh, a)
 	}
-	if !ascending(s.Accounts, func(a, b GoodAccount) int { return cmp.Compare(a.User, b.User) }) {
-		return errors.New("accounts are not sorted")
+	for i := range n.bad {
+		n.evicted += decodeKeys(&n.bad[i].v4, r, key4.decode, n.max)
+		n.evicted += decodeKeys(&n.bad[i].v6, r, key16.decode, n.max)
 	}
-	for _, a := range s.Accounts {
-		makers := 0
-		for i, l := range a.Logins {
-			if !l.Addr.IsValid() || l.Addr != plain(l.Addr) {
-				return errors.New("invalid address of an account")
-			}
-			if slices.ContainsFunc(a.Logins[:i], func(o GoodLogin) bool { return o.Addr == l.Addr }) {
-				return errors.New("an address twice in an account")
-			}
-			if l.Maker {
-				makers++
-			}
-		}
-		if len(a.Logins) > maxLogins || makers > maxMakers {
-			return errors.New("too many addresses in an account")
-		}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("state of good clients: %w", err)
 	}
-	for i := range s.Bad4 {
-		if !ascending(s.Bad4[i], cmp.Compare) ||
-			!ascending(s.Bad6[i], func(a, b [2]uint64) int { return slices.Compare(a[:], b[:]) }) {
-			return errors.New("offenders are not sorted")
-		}
-	}
+	*g = *n
 	return nil
 }
 
-// Restore puts the Good in a state that State returned; what it knew is lost,
-// and it behaves as the one that was asked. Call it after the Tables that use
-// it are made. An error leaves the Good as it was.
-func (g *Good) Restore(s GoodState) error {
-	if err := s.check(); err != nil {
-		return fmt.Errorf("state of good clients: %w", err)
-	}
-	*g = Good{
-		max: g.max, keep: g.keep, mark: s.Mark, day: s.Mark / daySecs, evicted: s.Evicted,
-		clients: make(map[netip.Addr]*record, len(s.Clients)), accounts: map[uint64]*account{},
-	}
-	for i := range s.Bad4 {
-		for _, k := range s.Bad4[i] {
-			g.bad[i].v4.add(key4(k))
+func (g *Good) decodeClients(r *wire.Reader) {
+	fresh := g.fresh
+	var last netip.Addr
+	for range r.Len(1 << 31) {
+		a := decodeAddr(r)
+		if a.Compare(last) <= 0 {
+			r.Fail(errors.New("clients are not sorted"))
 		}
-		for _, k := range s.Bad6[i] {
-			g.bad[i].v6.add(key16(k))
+		last = a
+		c, since := g.decodeRecord(r)
+		if r.Err() != nil {
+			return
 		}
-	}
-	for _, c := range s.Clients {
 		if len(g.clients) >= g.max {
 			g.evict()
 		}
-		r := &record{
-			old: c.Old, yesterday: c.Yesterday, today: c.Today, unknown: c.Unknown,
-			days: c.Days, last: c.Last, off: c.Off,
-		}
-		for i := range c.Buckets {
-			r.volume = append(r.volume, bucket{c.Buckets[i], c.Counts[i]})
-		}
-		g.clients[c.Addr] = r
-		g.order.insert(c.Addr)
-		g.judge(c.Addr, r)
-		if r.known {
-			r.since = c.Since
+		g.clients[a] = c
+		g.order.insert(a)
+		g.judge(a, c)
+		if c.known {
+			c.since = since
 		}
 	}
-	g.fresh = slices.Clone(s.Fresh)
-	for _, a := range s.Accounts {
-		x := &account{}
-		for _, l := range a.Logins {
-			x.logins = append(x.logins, login{l.Addr, l.Last, l.Stale, l.Maker})
-		}
-		g.accounts[a.User] = x
+	g.fresh = fresh // they have been so for long
+}
+
+func (g *Good) decodeRecord(r *wire.Reader) (c *record, since int64) {
+	c = &record{
+		old: uint32(r.Upto(1 << 24)), yesterday: uint8(r.Upto(dayMax)), today: uint8(r.Upto(dayMax)),
+		unknown: r.Bool(), days: uint16(r.Upto(1<<16 - 2)), last: uint32(r.Upto(uint64(g.day))), off: uint32(r.Upto(uint64(g.day))),
 	}
-	return nil
+	since = r.Int()
+	for i := range r.Len(1 << 24) {
+		b := bucket{uint32(r.Upto(1<<32 - 1)), uint32(r.Upto(1 << 31))}
+		if i > 0 && b.at <= c.volume[i-1].at {
+			r.Fail(errors.New("accepted messages are not sorted"))
+		}
+		if r.Err() != nil {
+			break
+		}
+		c.volume = append(c.volume, b)
+	}
+	return c, since
+}
+
+func (g *Good) decodeAccounts(r *wire.Reader) {
+	last := uint64(0)
+	for i := range r.Len(1 << 31) {
+		user := r.Fixed64()
+		if i > 0 && user <= last {
+			r.Fail(errors.New("accounts are not sorted"))
+		}
+		last = user
+		a, makers := &account{}, 0
+		for range r.Len(maxLogins) {
+			l := login{decodeAddr(r), r.Fixed32(), r.Fixed32(), r.Bool()}
+			if a.find(l.addr) >= 0 {
+				r.Fail(errors.New("an address twice in an account"))
+			}
+			if l.maker {
+				makers++
+			}
+			a.logins = append(a.logins, l)
+		}
+		if makers > maxMakers {
+			r.Fail(errors.New("too many addresses in an account"))
+		}
+		if r.Err() != nil {
+			return
+		}
+		if len(g.accounts) < g.max {
+			g.accounts[user] = a
+		}
+	}
+}
+
+// decodeKeys fills an empty set. When there are more members than limit, it
+// takes so many of them, from the whole range of hashes, and returns how many
+// it has left out.
+func decodeKeys[K key](s *keyset[K], r *wire.Reader, next func(K, *wire.Reader) K, limit int) (out uint64) {
+	n := r.Len(1 << 31)
+	if n == 0 || r.Err() != nil {
+		return 0
+	}
+	keep := min(n, limit)
+	s.slots = make([]K, max(64, keep*3/2)) // all at once: to grow in the order of hashes makes long runs
+	var none, last K
+	for i := range n {
+		k := next(none, r)
+		if k == none || i > 0 && !inOrder(last, k) {
+			r.Fail(errors.New("offenders are not sorted"))
+		}
+		if r.Err() != nil {
+			return out
+		}
+		last = k
+		if i*keep/n == (i+1)*keep/n {
+			out++
+			continue
+		}
+		s.add(k)
+	}
+	return out
+}
+
+// decodeAddr reads an address as it is kept.
+func decodeAddr(r *wire.Reader) netip.Addr {
+	a := r.Addr()
+	if !a.IsValid() || a != plain(a) {
+		r.Fail(errors.New("invalid address"))
+	}
+	return a
 }

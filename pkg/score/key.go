@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
 // A key names a client within a store.
@@ -13,6 +15,7 @@ type key interface {
 	net(bits int) uint64 // the network of that length: IPv4 in the low, IPv6 in all 64 bits
 	words() (hi, lo uint64)
 	prefix() netip.Prefix
+	encode(w *wire.Writer)
 }
 
 type (
@@ -46,6 +49,24 @@ func (k key16) words() (hi, lo uint64) { return k[0], k[1] }
 func (k key4) prefix() netip.Prefix  { return network4(uint64(k), 32) }
 func (k key6) prefix() netip.Prefix  { return network6(uint64(k), 64) }
 func (k key16) prefix() netip.Prefix { return netip.PrefixFrom(addr6(k[0], k[1]), 128) }
+
+func (k key4) encode(w *wire.Writer) { w.Fixed32(uint32(k)) }
+func (k key6) encode(w *wire.Writer) { w.Fixed64(uint64(k)) }
+func (k key16) encode(w *wire.Writer) {
+	w.Fixed64(k[0])
+	w.Fixed64(k[1])
+}
+
+func (key4) decode(r *wire.Reader) key4   { return key4(r.Fixed32()) }
+func (key6) decode(r *wire.Reader) key6   { return key6(r.Fixed64()) }
+func (key16) decode(r *wire.Reader) key16 { return key16{r.Fixed64(), r.Fixed64()} }
+
+// compareKeys orders clients by their addresses.
+func compareKeys[K key](a, b K) int {
+	ah, al := a.words()
+	bh, bl := b.words()
+	return cmp.Or(cmp.Compare(ah, bh), cmp.Compare(al, bl))
+}
 
 func addr6(hi, lo uint64) netip.Addr {
 	var b [16]byte

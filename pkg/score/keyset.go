@@ -1,6 +1,9 @@
 package score
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // A keyset is a set of clients, a few bytes each. The zero value is empty.
 type keyset[K key] struct {
@@ -13,7 +16,7 @@ type keyset[K key] struct {
 const maxRun = 1024
 
 func (s *keyset[K]) place(k K) (i int, found bool) {
-	i = int(uint64(uint32(k.hash())) * uint64(len(s.slots)) >> 32)
+	i = s.home(k)
 	var none K
 	for range min(maxRun, len(s.slots)) {
 		switch s.slots[i] {
@@ -62,15 +65,41 @@ func (s *keyset[K]) put(k K) {
 	}
 }
 
-// sorted are the members.
-func (s *keyset[K]) sorted(compare func(a, b K) int) []K {
+// each calls f for the members in the order of their hashes, equal ones by
+// key: nearly so they lie there, whatever the size of the set is.
+func (s *keyset[K]) each(f func(K)) {
 	var none K
-	var out []K
-	for _, k := range s.slots {
-		if k != none {
-			out = append(out, k)
+	gap := slices.Index(s.slots, none)
+	if gap < 0 {
+		return // there is a gap in any set with members
+	}
+	var run, wrapped []K
+	flush := func() {
+		slices.SortFunc(run, compareHashed)
+		for _, k := range run {
+			f(k)
+		}
+		run = run[:0]
+	}
+	for i, k := range s.slots {
+		switch {
+		case k == none:
+			flush()
+		case i < gap && s.home(k) > i: // from the end
+			wrapped = append(wrapped, k)
+		default:
+			run = append(run, k)
 		}
 	}
-	slices.SortFunc(out, compare)
-	return out
+	run = append(run, wrapped...)
+	flush()
+}
+
+// home is where the search for k starts.
+func (s *keyset[K]) home(k K) int {
+	return int(uint64(uint32(k.hash())) * uint64(len(s.slots)) >> 32)
+}
+
+func compareHashed[K key](a, b K) int {
+	return cmp.Or(cmp.Compare(uint32(a.hash()), uint32(b.hash())), compareKeys(a, b))
 }

@@ -15,6 +15,7 @@ import (
 type walk struct {
 	clients []netip.Prefix
 	items   []item
+	places  []uint64
 	buf     [1]rec
 }
 

@@ -1,200 +1,287 @@
 package score
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
-// State is all that a Table knows, in columns. The clients come sorted: first
-// IPv4 addresses, then IPv6 /64s, then IPv6 addresses; the columns after
-// Events have one entry for each event, client by client, each client's by
-// time.
-type State struct {
-	Classes      []ClassState
-	Mark, Swept  uint32 // Unix seconds
-	Hand, Broom  int
-	Evicted      uint64
-	Keys4        []uint32
-	Keys6        []uint64
-	Keys16       [][2]uint64
-	Events       []uint16 // of each client
-	Time         []uint32 // Unix seconds
-	Value        []uint32
-	Class, Count []uint16
-}
+// Bounds of what a state may hold.
+const (
+	maxClasses = 1 << 16
+	maxName    = 1 << 16 // bytes of the name of a rule or a window
+	maxNames   = 1 << 12 // rules or weights of a class
+	presize    = 1 << 14 // clients for which a segment gets its memory before they have been read
+)
 
-// ClassState is a Class by the names of its windows.
-type ClassState struct {
-	Rules   []string
-	Weights []WeightState
-}
-
-// WeightState is a Weight by the name of its window.
-type WeightState struct {
-	Window   string
-	Units    int
-	Distinct bool
-}
-
-// State returns a copy of all that the Table knows.
-func (t *Table) State() State {
-	s := State{
-		Mark: t.mark, Swept: t.swept, Hand: t.hand, Broom: t.broom, Evicted: t.evicted,
-	}
+// Encode writes all that the Table knows, straight from its memory. The same
+// state gives the same bytes, whichever way it came about.
+func (t *Table) Encode(w *wire.Writer) {
+	w.Uint(uint64(len(t.classes)))
 	for _, c := range t.classes {
-		k := ClassState{Rules: slices.Clone(c.Rules)}
-		for _, w := range c.Weights {
-			k.Weights = append(k.Weights, WeightState{t.o.Windows[w.Window].Name, w.Units, w.Distinct})
+		w.Uint(uint64(len(c.Rules)))
+		for _, r := range c.Rules {
+			w.String(r)
 		}
-		s.Classes = append(s.Classes, k)
+		w.Uint(uint64(len(c.Weights)))
+		for _, x := range c.Weights {
+			w.String(t.o.Windows[x.Window].Name)
+			w.Uint(uint64(x.Units))
+			w.Bool(x.Distinct)
+		}
 	}
-	for _, k := range t.v4.keys(func(a, b key4) int { return cmp.Compare(a, b) }) {
-		s.Keys4 = append(s.Keys4, uint32(k))
-		s.add(t.recsOf(t.v4.get(k)))
-	}
-	for _, k := range t.v6.keys(func(a, b key6) int { return cmp.Compare(a, b) }) {
-		s.Keys6 = append(s.Keys6, uint64(k))
-		s.add(t.recsOf(t.v6.get(k)))
-	}
-	for _, k := range t.exact.keys(func(a, b key16) int { return slices.Compare(a[:], b[:]) }) {
-		s.Keys16 = append(s.Keys16, k)
-		s.add(t.recsOf(t.exact.get(k)))
-	}
-	return s
+	w.Fixed32(t.mark)
+	w.Fixed32(t.swept)
+	w.Uint(uint64(t.hand))
+	w.Uint(uint64(t.broom))
+	w.Uint(t.evicted)
+	encode(t, &t.v4, w)
+	encode(t, &t.v6, w)
+	encode(t, &t.exact, w)
 }
 
-func (s *State) add(recs []rec) {
-	s.Events = append(s.Events, uint16(len(recs)))
-	for _, r := range recs {
-		s.Time = append(s.Time, r.t)
-		s.Value = append(s.Value, r.value)
-		s.Class = append(s.Class, r.class)
-		s.Count = append(s.Count, r.n)
+// encode writes the clients of a store, segment by segment, those of one in
+// the order of their hashes: nearly so they lie there.
+func encode[K key](t *Table, s *store[K], w *wire.Writer) {
+	w.Uint(uint64(s.netBits))
+	last := -1
+	for i := range s.segs {
+		g := &s.segs[i]
+		if g.n == 0 {
+			continue
+		}
+		w.Uint(uint64(i - last))
+		last = i
+		w.Uint(uint64(g.n))
+		t.walk.places = g.places(t.walk.places[:0])
+		for _, at := range t.walk.places {
+			b := &g.groups[uint32(at)/groupLen]
+			b.keys[at%groupLen].encode(w)
+			recs := t.events(&b.recs[at%groupLen], &t.walk.buf)
+			w.Uint(uint64(len(recs)))
+			for _, r := range recs {
+				w.Uint(uint64(t.mark - r.t))
+				w.Fixed32(r.value)
+				w.Uint(uint64(r.class))
+				w.Uint(uint64(r.n))
+			}
+		}
 	}
+	w.Uint(0)
 }
 
-func (s *State) check() error {
-	events := 0
-	for _, n := range s.Events {
-		if n == 0 || n > maxRecs {
-			return fmt.Errorf("a client with %d events", n)
-		}
-		events += int(n)
-	}
-	switch {
-	case len(s.Events) != len(s.Keys4)+len(s.Keys6)+len(s.Keys16):
-		return errors.New("clients and their events differ in number")
-	case events != len(s.Time) || events != len(s.Value) || events != len(s.Class) || events != len(s.Count):
-		return errors.New("columns differ in length")
-	case s.Hand < 0 || s.Hand >= 3*segments || s.Broom < 0 || s.Broom >= 3*segments:
-		return errors.New("position outside of the table")
-	case s.Swept > s.Mark:
-		return errors.New("swept in the future")
-	case len(s.Classes) > 1<<16:
-		return errors.New("too many classes")
-	}
-	if !ascending(s.Keys4, cmp.Compare) || !ascending(s.Keys6, cmp.Compare) ||
-		!ascending(s.Keys16, func(a, b [2]uint64) int { return slices.Compare(a[:], b[:]) }) {
-		return errors.New("clients are not sorted")
-	}
-	for i := range s.Time {
-		if int(s.Class[i]) >= len(s.Classes) || s.Count[i] == 0 || s.Time[i] > s.Mark {
-			return errors.New("impossible event")
+// places are the slots of a segment's clients, counted through, in the order
+// of their hashes, which stand in the upper halves; equal ones by key.
+func (g *segment[K]) places(out []uint64) []uint64 {
+	for x := range g.groups {
+		b := &g.groups[x]
+		for i := range b.len() {
+			out = append(out, uint64(uint32(b.keys[i].hash()))<<32|uint64(x*groupLen+i))
 		}
 	}
-	at := 0
-	for _, n := range s.Events {
-		if !slices.IsSorted(s.Time[at : at+int(n)]) {
-			return errors.New("events are not sorted")
+	slices.Sort(out)
+	for i := 1; i < len(out); i++ {
+		from := i - 1
+		for i < len(out) && out[i]>>32 == out[from]>>32 {
+			i++
 		}
-		at += int(n)
+		if i-from > 1 {
+			slices.SortFunc(out[from:i], func(a, b uint64) int { return compareKeys(g.key(a), g.key(b)) })
+		}
 	}
-	return nil
+	return out
 }
 
-func ascending[T any](s []T, compare func(a, b T) int) bool {
-	for i := 1; i < len(s); i++ {
-		if compare(s[i-1], s[i]) >= 0 {
-			return false
-		}
-	}
-	return true
-}
+func (g *segment[K]) key(at uint64) K { return g.groups[uint32(at)/groupLen].keys[at%groupLen] }
 
-// Restore puts the Table in a state that State returned; what it knew is
-// lost. With the same Options it behaves as the one that was asked. Else
-// windows that no longer exist are dropped, the others are found by name. An
-// error leaves the Table as it was.
-func (t *Table) Restore(s State) error {
-	if err := s.check(); err != nil {
+// Decode puts the Table in a state that Encode wrote; what it knew is lost.
+// With the same Options it behaves as the one that was encoded. Else windows
+// that no longer exist are dropped, the others are found by name. An error
+// leaves the Table as it was.
+func (t *Table) Decode(r *wire.Reader) error {
+	n := *t
+	n.byName = maps.Clone(t.byName)
+	n.v4.reset()
+	n.v6.reset()
+	n.exact.reset()
+	n.slab = slab{}
+	ids := n.decodeClasses(r)
+	n.mark, n.swept = r.Fixed32(), r.Fixed32()
+	n.hand, n.broom = r.Len(3*segments-1), r.Len(3*segments-1)
+	n.evicted = r.Uint()
+	if n.swept > n.mark {
+		r.Fail(errors.New("swept in the future"))
+	}
+	n.sketches = make([]sketch, len(t.sketches))
+	for w := range n.sketches {
+		n.sketches[w] = sketch{start: int64(n.mark)}
+	}
+	hand := n.hand // evicting moves it
+	decode(&n, &n.v4, r, key4.decode, ids)
+	decode(&n, &n.v6, r, key6.decode, ids)
+	decode(&n, &n.exact, r, key16.decode, ids)
+	n.hand = hand
+	if err := r.Err(); err != nil {
 		return fmt.Errorf("score state: %w", err)
 	}
-	t.v4.reset()
-	t.v6.reset()
-	t.exact.reset()
-	t.slab = slab{}
-	for w := range t.sketches {
-		t.sketches[w] = sketch{start: int64(s.Mark)}
-	}
-	t.mark, t.swept, t.evicted = s.Mark, s.Swept, s.Evicted
-
-	ids := make([]uint16, len(s.Classes))
-	for i, c := range s.Classes {
-		k := Class{Rules: c.Rules}
-		for _, w := range c.Weights {
-			if at := slices.IndexFunc(t.o.Windows, func(o Window) bool { return o.Name == w.Window }); at >= 0 {
-				k.Weights = append(k.Weights, Weight{at, w.Units, w.Distinct})
-			}
-		}
-		ids[i] = uint16(t.Class(k))
-	}
-	at, client := 0, 0
-	next := func() (recs []rec) {
-		for range s.Events[client] {
-			if c := ids[s.Class[at]]; c != 0 {
-				recs = append(recs, rec{s.Time[at], s.Value[at], c, s.Count[at]})
-			}
-			at++
-		}
-		client++
-		return recs
-	}
-	for _, k := range s.Keys4 {
-		restore(t, &t.v4, key4(k), next())
-	}
-	for _, k := range s.Keys6 {
-		restore(t, &t.v6, key6(k), next())
-	}
-	for _, k := range s.Keys16 {
-		restore(t, &t.exact, key16(k), next())
-	}
-	t.hand, t.broom = s.Hand, s.Broom
+	*t = n
 	return nil
 }
 
-func restore[K key](t *Table, s *store[K], k K, recs []rec) {
-	nw := len(t.o.Windows)
-	for i, r := range recs {
-		switch held := s.get(k); {
-		case held != nil:
-			t.put(held, r)
-		case i == 0:
-			if t.Len() >= t.o.MaxClients {
-				t.evict()
-			}
-			if !s.insert(k, s.spot(k), r) {
-				thin(t, s, k)
+// decodeClasses returns the classes by their old numbers.
+func (t *Table) decodeClasses(r *wire.Reader) (ids []uint16) {
+	for range r.Len(maxClasses) {
+		if r.Err() != nil {
+			return nil
+		}
+		var c Class
+		for range r.Len(maxNames) {
+			c.Rules = append(c.Rules, r.String(maxName))
+			if r.Err() != nil {
+				return nil
 			}
 		}
-		for w := range t.o.Windows {
-			x := t.weights[int(r.class)*nw+w]
-			if bits := s.widths[w]; bits != 0 && x.units != 0 {
-				t.sketches[w].add(mix(k.net(bits)), int(x.units)*int(r.n), t.o.Windows[w].Limit*Unit)
+		for range r.Len(maxNames) {
+			name, units, distinct := r.String(maxName), r.Len(1<<16-1), r.Bool()
+			if r.Err() != nil {
+				return nil
 			}
+			if at := slices.IndexFunc(t.o.Windows, func(o Window) bool { return o.Name == name }); at >= 0 {
+				c.Weights = append(c.Weights, Weight{at, units, distinct})
+			}
+		}
+		ids = append(ids, uint16(t.Class(c)))
+	}
+	return ids
+}
+
+// decode fills an empty store.
+func decode[K key](t *Table, s *store[K], r *wire.Reader, next func(K, *wire.Reader) K, ids []uint16) {
+	alike := r.Uint() == uint64(s.netBits)
+	var recs []rec
+	var none K
+	for seg := -1; r.Err() == nil; {
+		step := r.Len(segments)
+		if step == 0 {
+			return
+		}
+		if seg += step; seg >= segments {
+			r.Fail(errors.New("position outside of the table"))
+			return
+		}
+		n := r.Len(1<<31 - 1)
+		if alike {
+			s.reserve(seg, min(n, presize))
+		}
+		var last K
+		for i := range n {
+			k := next(none, r)
+			if i > 0 && !inOrder(last, k) {
+				r.Fail(errors.New("clients are not sorted"))
+			}
+			last = k
+			at := s.spot(k)
+			if alike && at.seg != seg {
+				r.Fail(errors.New("a client out of its place"))
+			}
+			if recs = t.decodeEvents(r, recs[:0], ids); r.Err() != nil {
+				return
+			}
+			restore(t, s, k, at, recs)
 		}
 	}
+}
+
+// inOrder says whether b comes after a in a segment or a set.
+func inOrder[K key](a, b K) bool { return compareHashed(a, b) < 0 }
+
+// decodeEvents appends the events of a client, but those of which no window
+// is left.
+func (t *Table) decodeEvents(r *wire.Reader, recs []rec, ids []uint16) []rec {
+	n := r.Len(maxRecs)
+	if n == 0 {
+		r.Fail(errors.New("a client without events"))
+	}
+	last := uint32(0)
+	for range n {
+		age, value, class, count := r.Upto(uint64(t.mark)), r.Fixed32(), r.Uint(), r.Upto(1<<16-1)
+		at := t.mark - uint32(age)
+		if class >= uint64(len(ids)) || count == 0 || at < last {
+			r.Fail(errors.New("impossible event"))
+		}
+		if r.Err() != nil {
+			return recs
+		}
+		last = at
+		if c := ids[class]; c != 0 {
+			recs = append(recs, rec{at, value, c, uint16(count)})
+		}
+	}
+	return recs
+}
+
+// restore puts in a client that is new, with its events.
+func restore[K key](t *Table, s *store[K], k K, at spot, recs []rec) {
+	for _, r := range recs {
+		for _, m := range t.plans[r.class].wide {
+			bits := s.widths[m.window]
+			if bits == 0 {
+				continue
+			}
+			part := m.part
+			if r.n != 1 {
+				part = partOf(m.units*int(r.n), m.limit)
+			}
+			t.sketches[m.window].mark(mix(k.net(bits)), part)
+		}
+	}
+	if len(recs) == 0 || s.get(k) != nil { // a second time only in a state that Encode did not write
+		return
+	}
+	if t.Len() >= t.o.MaxClients {
+		t.evict()
+	}
+	recs = t.orderly(recs)
+	held := recs[0]
+	if n := len(recs); n > 1 {
+		held = rec{t: recs[n-1].t, value: t.slab.alloc(n), class: uint16(n)}
+		copy(t.slab.chunk(held.value), recs)
+	}
+	if !s.insert(k, at, held) {
+		thin(t, s, k)
+	}
+}
+
+// orderly are the events of a client as a slot holds them. Under the options
+// of the state they are so already.
+func (t *Table) orderly(recs []rec) []rec {
+	if !slices.IsSortedFunc(recs, rec.compare) {
+		slices.SortFunc(recs, rec.compare)
+	}
+	n := 0
+	for _, r := range recs[1:] {
+		if recs[n].compare(r) == 0 {
+			recs[n].n = t.copies(recs[n].n, r.n)
+		} else {
+			n++
+			recs[n] = r
+		}
+	}
+	recs = recs[:n+1]
+	return recs[max(len(recs)-t.maxRecs, 0):]
 }
 
 func (s *store[K]) reset() { s.segs, s.n = nil, 0 }
+
+// reserve makes room for n clients in a segment that is empty.
+func (s *store[K]) reserve(seg, n int) {
+	if s.segs == nil {
+		s.segs = make([]segment[K], segments)
+	}
+	if g := &s.segs[seg]; len(g.groups) == 0 {
+		g.resize(n*16/(groupLen*10) + 1)
+	}
+}

@@ -1,9 +1,6 @@
 package score
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // A store holds the clients of one kind in open addressing, in segments that
 // grow and shrink for themselves: no moment has two copies of everything. All
@@ -238,17 +235,4 @@ func (g *segment[K]) shrink() {
 	case n > 16 && g.n*5 < n:
 		g.resize((g.n*2 + groupLen - 1) / groupLen)
 	}
-}
-
-// keys are all clients of the store, sorted.
-func (s *store[K]) keys(compare func(a, b K) int) []K {
-	out := make([]K, 0, s.n)
-	for i := range s.segs {
-		for j := range s.segs[i].groups {
-			b := &s.segs[i].groups[j]
-			out = append(out, b.keys[:b.len()]...)
-		}
-	}
-	slices.SortFunc(out, compare)
-	return out
 }

@@ -2,13 +2,14 @@ package score
 
 import (
 	"bytes"
-	"encoding/gob"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/postmoat/postmoat/pkg/wire"
 )
 
 const epoch = 1_784_000_000
@@ -158,12 +159,8 @@ func TestTwin(t *testing.T) {
 			case 1:
 				g2 := NewGood(0)
 				t2 := NewTable(s.o, g2)
-				if err := g2.Restore(reencode(t, g.State())); err != nil {
-					t.Fatal(err)
-				}
-				if err := t2.Restore(reencode(t, table.State())); err != nil {
-					t.Fatal(err)
-				}
+				move(t, g, g2)
+				move(t, table, t2)
 				table, g, w.good = t2, g2, g2
 			}
 			o := s.offence(now, ids)
@@ -218,18 +215,38 @@ func (w *twin) living() int {
 	return n
 }
 
-// reencode sends a value through gob, as the engine does.
-func reencode[T any](t *testing.T, v T) T {
+// A coder writes and reads its state: a Table or a Good.
+type coder interface {
+	Encode(*wire.Writer)
+	Decode(*wire.Reader) error
+}
+
+func encoded(t testing.TB, c coder) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(v); err != nil {
+	w := wire.NewWriter(&b)
+	c.Encode(w)
+	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var out T
-	if err := gob.NewDecoder(&b).Decode(&out); err != nil {
+	return b.Bytes()
+}
+
+// move gives the state of one to the other, and looks whether the other then
+// writes the same.
+func move(t testing.TB, from, to coder) {
+	t.Helper()
+	b := encoded(t, from)
+	r := wire.NewReader(bytes.NewReader(b))
+	if err := to.Decode(r); err != nil {
 		t.Fatal(err)
 	}
-	return out
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(encoded(t, to), b) {
+		t.Fatal("the state that was read is written otherwise")
+	}
 }
 
 // TestShuffle: within the tolerated lateness the order of lines does not
