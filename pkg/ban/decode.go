@@ -13,6 +13,7 @@ const (
 	maxList = 1 << 31
 	maxName = 1 << 16 // bytes of the name of a rule or a window
 	maxWord = 1 << 20 // bytes of an operator's words
+	atOnce  = 1 << 16 // things of a list for which there is memory before they have been read
 )
 
 // Decode takes over what Encode wrote, see [Book.Restore].
@@ -61,8 +62,12 @@ func (d decoder) name() string {
 
 // list reads a list as long as there are bytes for it.
 func list[T any](d decoder, read func(*T)) []T {
-	var out []T
-	for range d.Len(maxList) {
+	n := d.Len(maxList)
+	if n == 0 {
+		return nil
+	}
+	out := make([]T, 0, min(n, atOnce))
+	for range n {
 		var x T
 		read(&x)
 		if d.Err() != nil {

@@ -51,7 +51,10 @@ func (b *Book) Restore(s State) error {
 	for i := range s.Bans {
 		x := s.Bans[i]
 		x.Door = b.door
-		b.put(&x)
+		if x.Pinned {
+			b.pins++
+		}
+		b.bans.Insert(x.Prefix, &x)
 		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for i := range s.Hidden {

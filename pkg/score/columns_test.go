@@ -333,11 +333,11 @@ func (s *GoodState) bytes() ([]byte, error) {
 	}
 	for i := range s.Bad4 {
 		w.Uint(uint64(len(s.Bad4[i])))
-		for _, k := range hashed(s.Bad4[i], func(k uint32) uint64 { return key4(k).hash() }) {
+		for _, k := range byHash(s.Bad4[i], func(k uint32) uint64 { return key4(k).hash() }) {
 			w.Fixed32(k)
 		}
 		w.Uint(uint64(len(s.Bad6[i])))
-		for _, k := range hashed(s.Bad6[i], func(k [2]uint64) uint64 { return key16(k).hash() }) {
+		for _, k := range byHash(s.Bad6[i], func(k [2]uint64) uint64 { return key16(k).hash() }) {
 			w.Fixed64(k[0])
 			w.Fixed64(k[1])
 		}
@@ -346,8 +346,8 @@ func (s *GoodState) bytes() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// hashed are keys, which are sorted, in the order of their hashes.
-func hashed[T any](keys []T, hash func(T) uint64) []T {
+// byHash are keys, which are sorted, in the order of their hashes.
+func byHash[T any](keys []T, hash func(T) uint64) []T {
 	out := slices.Clone(keys)
 	slices.SortStableFunc(out, func(a, b T) int { return cmp.Compare(uint32(hash(a)), uint32(hash(b))) })
 	return out

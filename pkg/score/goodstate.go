@@ -185,16 +185,16 @@ func decodeKeys[K key](s *keyset[K], r *wire.Reader, next func(K, *wire.Reader) 
 	}
 	keep := min(n, limit)
 	s.slots = make([]K, max(64, keep*3/2)) // all at once: to grow in the order of hashes makes long runs
-	var none, last K
+	var none K
+	var before order[K]
 	for i := range n {
 		k := next(none, r)
-		if k == none || i > 0 && !inOrder(last, k) {
+		if k == none || !before.precedes(k, k.hash()) {
 			r.Fail(errors.New("offenders are not sorted"))
 		}
 		if r.Err() != nil {
 			return out
 		}
-		last = k
 		if i*keep/n == (i+1)*keep/n {
 			out++
 			continue

@@ -1,9 +1,6 @@
 package score
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // A keyset is a set of clients, a few bytes each. The zero value is empty.
 type keyset[K key] struct {
@@ -73,33 +70,43 @@ func (s *keyset[K]) each(f func(K)) {
 	if gap < 0 {
 		return // there is a gap in any set with members
 	}
-	var run, wrapped []K
-	flush := func() {
-		slices.SortFunc(run, compareHashed)
-		for _, k := range run {
-			f(k)
-		}
-		run = run[:0]
-	}
+	var run, wrapped []hashed[K]
 	for i, k := range s.slots {
 		switch {
-		case k == none:
-			flush()
-		case i < gap && s.home(k) > i: // from the end
-			wrapped = append(wrapped, k)
+		case k != none && i < gap && s.home(k) > i: // from the end
+			wrapped = append(wrapped, hashed[K]{uint32(k.hash()), k})
+		case k != none:
+			run = append(run, hashed[K]{uint32(k.hash()), k})
 		default:
-			run = append(run, k)
+			run = tell(run, f)
 		}
 	}
-	run = append(run, wrapped...)
-	flush()
+	tell(append(run, wrapped...), f)
+}
+
+// A hashed is a member with its hash.
+type hashed[K key] struct {
+	hash uint32
+	key  K
+}
+
+// tell calls f for a run of members, in order, and returns its memory.
+func tell[K key](run []hashed[K], f func(K)) []hashed[K] {
+	if len(run) > 1 {
+		slices.SortFunc(run, func(a, b hashed[K]) int {
+			if a.hash != b.hash {
+				return less(a.hash < b.hash)
+			}
+			return compareKeys(a.key, b.key)
+		})
+	}
+	for i := range run {
+		f(run[i].key)
+	}
+	return run[:0]
 }
 
 // home is where the search for k starts.
 func (s *keyset[K]) home(k K) int {
 	return int(uint64(uint32(k.hash())) * uint64(len(s.slots)) >> 32)
-}
-
-func compareHashed[K key](a, b K) int {
-	return cmp.Or(cmp.Compare(uint32(a.hash()), uint32(b.hash())), compareKeys(a, b))
 }

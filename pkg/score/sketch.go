@@ -1,15 +1,21 @@
 package score
 
+import "math/bits"
+
 // A sketch overestimates what the networks of one window hold, in fractions
 // of the limit: everything added in this epoch and the one before, an epoch
 // being at least as long as events matter. Networks may share a cell; that
 // costs a walk, not a wrong answer. It is no part of the state: any
 // overestimate will do.
 type sketch struct {
-	cells []uint16 // low byte: this epoch, high byte: the one before; saturating
-	adds  int      // in this epoch
-	start int64    // of this epoch
-	known []bound  // networks that were walked in this epoch
+	// By the upper bits of the hash, as the segments of a store are, so that
+	// what is read from a state falls here in order. Low byte: this epoch, high
+	// byte: the one before; saturating.
+	cells []uint16
+	shift uint8   // of a hash, to its cell
+	adds  int     // in this epoch
+	start int64   // of this epoch
+	known []bound // networks that were walked in this epoch
 }
 
 // A bound is the most that a network can hold: what it held when it was
@@ -39,20 +45,21 @@ func (s *sketch) turn(now, length int64) {
 	if gone < length {
 		return
 	}
-	size := len(s.cells)
+	size, by := len(s.cells), 0
 	for size > minCells && s.adds < size/growth {
-		size /= 2
+		size, by = size/2, by+1
 	}
 	keep := gone < 2*length
 	for i, c := range s.cells {
 		s.cells[i] = 0
 		if keep { // j <= i: what is read is not yet written
-			j := i & (size - 1)
+			j := i >> by
 			s.cells[j] = min(s.cells[j]>>8+c&0xff, 0xff) << 8
 		}
 	}
 	if size < len(s.cells) {
 		s.cells = append([]uint16(nil), s.cells[:size]...)
+		s.shift += uint8(by)
 	}
 	s.adds, s.start = 0, now
 	clear(s.known)
@@ -75,7 +82,7 @@ func (s *sketch) mark(hash uint64, part uint16) bool {
 		s.grow()
 	}
 	s.adds++
-	c := &s.cells[hash&uint64(len(s.cells)-1)]
+	c := &s.cells[hash>>(s.shift&63)]
 	was := *c
 	now := min(was&0xff+part, 0xff)
 	*c = was&^0xff | now
@@ -85,10 +92,15 @@ func (s *sketch) mark(hash uint64, part uint16) bool {
 func (s *sketch) grow() {
 	size := min(max(len(s.cells)*growth, minCells), maxCells)
 	next := make([]uint16, size)
-	for n := 0; n < size && len(s.cells) > 0; {
-		n += copy(next[n:], s.cells)
+	if len(s.cells) > 0 {
+		by := size / len(s.cells)
+		for i, c := range s.cells {
+			for j := range by {
+				next[i*by+j] = c
+			}
+		}
 	}
-	s.cells = next
+	s.cells, s.shift = next, uint8(65-bits.Len(uint(size)))
 }
 
 // bound returns the entry of a network, which may be another's.

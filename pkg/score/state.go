@@ -82,7 +82,7 @@ func (g *segment[K]) places(out []uint64) []uint64 {
 			out = append(out, uint64(uint32(b.keys[i].hash()))<<32|uint64(x*groupLen+i))
 		}
 	}
-	slices.Sort(out)
+	sortNearly(out)
 	for i := 1; i < len(out); i++ {
 		from := i - 1
 		for i < len(out) && out[i]>>32 == out[from]>>32 {
@@ -93,6 +93,22 @@ func (g *segment[K]) places(out []uint64) []uint64 {
 		}
 	}
 	return out
+}
+
+// sortNearly sorts what nearly is.
+func sortNearly(a []uint64) {
+	moves := 16 * len(a)
+	for i := 1; i < len(a); i++ {
+		x, j := a[i], i
+		for ; j > 0 && a[j-1] > x; j-- {
+			a[j] = a[j-1]
+		}
+		a[j] = x
+		if moves -= i - j; moves < 0 {
+			slices.Sort(a)
+			return
+		}
+	}
 }
 
 func (g *segment[K]) key(at uint64) K { return g.groups[uint32(at)/groupLen].keys[at%groupLen] }
@@ -176,27 +192,41 @@ func decode[K key](t *Table, s *store[K], r *wire.Reader, next func(K, *wire.Rea
 		if alike {
 			s.reserve(seg, min(n, presize))
 		}
-		var last K
-		for i := range n {
+		var before order[K]
+		for range n {
 			k := next(none, r)
-			if i > 0 && !inOrder(last, k) {
+			net, own := mix(k.net(s.netBits)), k.hash()
+			if !before.precedes(k, own) {
 				r.Fail(errors.New("clients are not sorted"))
 			}
-			last = k
-			at := s.spot(k)
+			at := spotOf(net, own)
 			if alike && at.seg != seg {
 				r.Fail(errors.New("a client out of its place"))
 			}
 			if recs = t.decodeEvents(r, recs[:0], ids); r.Err() != nil {
 				return
 			}
-			restore(t, s, k, at, recs)
+			if len(recs) > 0 && (alike || s.get(k) == nil) { // there already only if Encode did not write it
+				restore(t, s, k, at, net, recs)
+			}
 		}
 	}
 }
 
-// inOrder says whether b comes after a in a segment or a set.
-func inOrder[K key](a, b K) bool { return compareHashed(a, b) < 0 }
+// An order is that of the clients of a segment, or the members of a set.
+type order[K key] struct {
+	any  bool
+	hash uint32
+	last K
+}
+
+// precedes says whether k, with its hash, may come next, and takes it.
+func (o *order[K]) precedes(k K, own uint64) bool {
+	h := uint32(own)
+	ok := !o.any || o.hash < h || o.hash == h && compareKeys(o.last, k) < 0
+	o.any, o.hash, o.last = true, h, k
+	return ok
+}
 
 // decodeEvents appends the events of a client, but those of which no window
 // is left.
@@ -223,8 +253,9 @@ func (t *Table) decodeEvents(r *wire.Reader, recs []rec, ids []uint16) []rec {
 	return recs
 }
 
-// restore puts in a client that is new, with its events.
-func restore[K key](t *Table, s *store[K], k K, at spot, recs []rec) {
+// restore puts in a client that is new, with its events; net is the hash of
+// its network of netBits.
+func restore[K key](t *Table, s *store[K], k K, at spot, net uint64, recs []rec) {
 	for _, r := range recs {
 		for _, m := range t.plans[r.class].wide {
 			bits := s.widths[m.window]
@@ -235,11 +266,12 @@ func restore[K key](t *Table, s *store[K], k K, at spot, recs []rec) {
 			if r.n != 1 {
 				part = partOf(m.units*int(r.n), m.limit)
 			}
-			t.sketches[m.window].mark(mix(k.net(bits)), part)
+			hash := net
+			if bits != s.netBits {
+				hash = mix(k.net(bits))
+			}
+			t.sketches[m.window].mark(hash, part)
 		}
-	}
-	if len(recs) == 0 || s.get(k) != nil { // a second time only in a state that Encode did not write
-		return
 	}
 	if t.Len() >= t.o.MaxClients {
 		t.evict()
