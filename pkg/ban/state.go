@@ -55,6 +55,7 @@ func (b *Book) Restore(s State) error {
 			b.pins++
 		}
 		b.bans.Insert(x.Prefix, &x)
+		b.version++
 		b.due.push(x.Until, x.Prefix, &x, i)
 	}
 	for i := range s.Hidden {
