@@ -21,7 +21,7 @@ DESTDIR    ?=
 PREFIX     ?= /usr/local
 sysconfdir ?= /etc
 INSTALLENV  = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(sysconfdir)' BINARY='$(BINARY)' SHARE='$(SHARE)'
-NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 # Systems that dist builds for; vet of cross looks at one of each kind.
 SYSTEMS     = linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64 openbsd/amd64 openbsd/arm64 darwin/amd64 darwin/arm64
 
@@ -111,6 +111,9 @@ uninstall: ## take it away again; configuration and state stay
 packages: all ## Debian and RPM packages for amd64 and arm64, in dist/
 	@GO='$(GO)' NFPM='$(NFPM)' LDFLAGS='-s -w $(LDFLAGS)' VERSION='$(VERSION)' contrib/packages.sh
 
+test-packages: deps ## packages, looked into; the Debian one installed and started in a system of its own
+	@contrib/test-packages.sh
+
 golden: ## rewrite the expected outputs of the tests; review the diff
 	@for p in $$(grep -l 'flag.Bool("update"' --include='*_test.go' -r . | xargs -r -n1 dirname | sort -u); do \
 		$(GO) test $$p -update || exit 1; \
@@ -122,4 +125,4 @@ testdata: ## make the committed logs again
 clean: ## remove what make built
 	rm -rf bin dist cover.out
 
-.PHONY: help all build hosttool man completions defaults install uninstall packages dist run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean
+.PHONY: help all build hosttool man completions defaults install uninstall packages test-packages dist run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean

@@ -17,6 +17,10 @@ LDFLAGS=${LDFLAGS:-}
 VERSION=$(printf '%s' "${VERSION:-unknown}" | sed -e 's/^v//' -e '/^[0-9]*\./!s/^/0.0.0-g/' -e 's/-rc/~rc/' -e 's/-/+/' -e 's/-/./g')
 export VERSION
 
+# The same source gives the same packages.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p dist

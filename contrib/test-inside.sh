@@ -1,0 +1,141 @@
+#!/bin/bash
+# The part of test-packages.sh that runs inside the system that it boots: installs
+# the package, sees it at work, and takes it away again.
+set -euo pipefail
+
+export DEBIAN_FRONTEND=noninteractive
+log=/var/log/mail.log
+steps=0
+
+say() { steps=$((steps + 1)) && echo "inside: $*"; }
+fail() {
+	echo "inside: FAILED: $*"
+	systemctl status --no-pager -l postmoat 2>&1 || true
+	journalctl --no-pager -u postmoat -n 40 2>&1 || true
+	exit 1
+}
+# until_ok SECONDS COMMAND...: tries until it succeeds.
+until_ok() {
+	local end=$((SECONDS + $1)) && shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
+# attack ADDRESS N: N recipients that are refused relaying, now.
+attack() {
+	local i
+	for i in $(seq "$2"); do
+		echo "$(date +%Y-%m-%dT%H:%M:%S.%6N%:z) mx1 postfix/smtpd[$((4000 + i))]: NOQUEUE: reject: RCPT from unknown[$1]: 554 5.7.1 <r$i@example.com>: Relay access denied; from=<s@example.org> to=<r$i@example.com> proto=ESMTP helo=<x.example>"
+	done >>"$log"
+}
+banned() { postmoat list --format json | grep -qF "$1"; }
+in_kernel() { nft list table inet postmoat 2>/dev/null | grep -qF "$1"; }
+not() { ! "$@"; }
+
+ip link set lo up
+rm -f "$log"
+install -m 640 -o root -g adm /dev/null "$log"
+
+say "dpkg -i"
+dpkg -i /mnt/postmoat.deb || fail "dpkg -i"
+id postmoat || fail "no user"
+[ "$(stat -c '%U %a' /var/lib/postmoat)" = "postmoat 750" ] || fail "state folder"
+systemctl is-enabled postmoat || fail "not enabled"
+man -w 5 postmoat.yaml >/dev/null && man -w 8 postmoat-check >/dev/null || fail "no man pages"
+postmoat check || fail "check"
+
+if ! postmoat help run >/dev/null 2>&1; then
+	say "this program has no run yet: the service is not started"
+else
+	say "the service"
+	systemctl is-active postmoat || fail "not active"
+	pid=$(systemctl show -p MainPID --value postmoat)
+	[ "$(ps -o user= -p "$pid")" = postmoat ] || fail "runs as $(ps -o user= -p "$pid")"
+	grep -q '^CapEff:.*0000000000001000$' "/proc/$pid/status" || fail "capabilities: $(grep Cap "/proc/$pid/status")"
+	grep -q '^Seccomp:.*2$' "/proc/$pid/status" || fail "no system-call filter"
+	[ -n "$(systemctl show -p StatusText --value postmoat)" ] || fail "no status text"
+	systemctl show -p StatusText --value postmoat
+	until_ok 10 postmoat status || { postmoat status || fail "status"; }
+	postmoat status
+
+	say "an attack"
+	attack 198.51.100.7 12
+	until_ok 20 banned 198.51.100.7 || fail "198.51.100.7 is not banned"
+	until_ok 5 in_kernel 198.51.100.7 || fail "198.51.100.7 is not in the kernel"
+	postmoat explain 198.51.100.7
+
+	say "kill -9"
+	kill -9 "$pid"
+	until_ok 60 bash -c "systemctl is-active -q postmoat && [ \$(systemctl show -p MainPID --value postmoat) != $pid ]" || fail "not started again"
+	until_ok 20 banned 198.51.100.7 || fail "the ban is gone"
+
+	say "reload"
+	systemctl reload postmoat || fail "reload"
+	cp /etc/postmoat/postmoat.yaml /tmp/good.yaml
+	echo 'ban: {tmie: 1h}' >>/etc/postmoat/postmoat.yaml
+	if systemctl reload postmoat; then fail "a broken configuration was taken"; fi
+	systemctl is-active -q postmoat || fail "a broken configuration ended it"
+	banned 198.51.100.7 || fail "a broken configuration lifted bans"
+	cp /tmp/good.yaml /etc/postmoat/postmoat.yaml
+
+	say "unban"
+	postmoat unban 198.51.100.7
+	until_ok 5 not banned 198.51.100.7 || fail "still banned"
+	until_ok 5 not in_kernel 198.51.100.7 || fail "still in the kernel"
+
+	say "who may ask"
+	if runuser -u nobody -- postmoat status >/dev/null 2>&1; then fail "nobody may ask"; fi
+	runuser -u nobody -g nogroup -G postmoat -- postmoat status >/dev/null || fail "a member of the group may not ask"
+
+	say "drop-ins"
+	mkdir -p /etc/systemd/system/postmoat.service.d
+	cp /usr/share/doc/postmoat/contrib/systemd/read-log.conf /etc/systemd/system/postmoat.service.d/
+	chown root:root "$log" && chmod 600 "$log"
+	systemctl daemon-reload && systemctl restart postmoat || fail "restart with read-log.conf"
+	attack 203.0.113.9 12
+	until_ok 20 banned 203.0.113.9 || fail "root's log is not read"
+	rm /etc/systemd/system/postmoat.service.d/read-log.conf
+	chown root:adm "$log" && chmod 640 "$log"
+	postmoat unban --all
+	cp /usr/share/doc/postmoat/contrib/systemd/dry-run.conf /etc/systemd/system/postmoat.service.d/
+	systemctl daemon-reload && systemctl restart postmoat || fail "restart with dry-run.conf"
+	attack 192.0.2.77 12
+	until_ok 20 banned 192.0.2.77 || fail "a dry run bans nobody"
+	if in_kernel 192.0.2.77; then fail "a dry run touched the firewall"; fi
+	rm /etc/systemd/system/postmoat.service.d/dry-run.conf
+	if command -v ipset >/dev/null && command -v iptables >/dev/null; then
+		cp /usr/share/doc/postmoat/contrib/systemd/iptables.conf /etc/systemd/system/postmoat.service.d/
+		echo 'firewall: {backend: iptables}' >>/etc/postmoat/postmoat.yaml
+		systemctl daemon-reload && systemctl restart postmoat || fail "restart with iptables.conf"
+		attack 203.0.113.44 12
+		until_ok 20 banned 203.0.113.44 || fail "not banned with iptables"
+		until_ok 5 bash -c 'ipset save | grep -qF 203.0.113.44' || fail "not in ipset"
+		postmoat unban --all
+		systemctl stop postmoat && postmoat flush
+		rm /etc/systemd/system/postmoat.service.d/iptables.conf
+		cp /tmp/good.yaml /etc/postmoat/postmoat.yaml
+	fi
+	systemctl daemon-reload && systemctl restart postmoat || fail "restart"
+	attack 198.51.100.8 12
+	until_ok 20 in_kernel 198.51.100.8 || fail "not banned at the end"
+fi
+
+say "dpkg -i, the same again"
+echo '# mine' >>/etc/postmoat/postmoat.yaml
+dpkg -i /mnt/postmoat.deb || fail "dpkg -i over it"
+grep -qx '# mine' /etc/postmoat/postmoat.yaml || fail "the configuration was overwritten"
+
+say "dpkg -r"
+dpkg -r postmoat || fail "dpkg -r"
+[ ! -e /usr/bin/postmoat ] || fail "the program stayed"
+[ -e /etc/postmoat/postmoat.yaml ] && [ -d /var/lib/postmoat ] || fail "configuration or state did not stay"
+if systemctl is-active -q postmoat; then fail "still running"; fi
+if nft list table inet postmoat >/dev/null 2>&1; then fail "the firewall still holds bans"; fi
+
+say "dpkg -P"
+dpkg -P postmoat || fail "dpkg -P"
+[ ! -e /var/lib/postmoat ] && [ ! -e /etc/postmoat ] || fail "left: $(find /var/lib/postmoat /etc/postmoat)"
+
+echo "inside: all $steps steps are well"
+touch /mnt/good
