@@ -32,6 +32,7 @@ attack() {
 banned() { postmoat list --format json | grep -qF "$1"; }
 in_kernel() { nft list table inet postmoat 2>/dev/null | grep -qF "$1"; }
 not() { ! "$@"; }
+restart() { systemctl daemon-reload && systemctl restart postmoat; }
 
 ip link set lo up
 rm -f "$log"
@@ -42,10 +43,11 @@ dpkg -i /mnt/postmoat.deb || fail "dpkg -i"
 id postmoat || fail "no user"
 [ "$(stat -c '%U %a' /var/lib/postmoat)" = "postmoat 750" ] || fail "state folder"
 systemctl is-enabled postmoat || fail "not enabled"
-man -w 5 postmoat.yaml >/dev/null && man -w 8 postmoat-check >/dev/null || fail "no man pages"
+man -w 5 postmoat.yaml >/dev/null || fail "no man page of the configuration"
+man -w 8 postmoat-check >/dev/null || fail "no man page of check"
 postmoat check || fail "check"
 
-if ! postmoat help run >/dev/null 2>&1; then
+if ! postmoat --help | grep -q '^  run '; then
 	say "this program has no run yet: the service is not started"
 else
 	say "the service"
@@ -92,14 +94,14 @@ else
 	mkdir -p /etc/systemd/system/postmoat.service.d
 	cp /usr/share/doc/postmoat/contrib/systemd/read-log.conf /etc/systemd/system/postmoat.service.d/
 	chown root:root "$log" && chmod 600 "$log"
-	systemctl daemon-reload && systemctl restart postmoat || fail "restart with read-log.conf"
+	restart || fail "restart with read-log.conf"
 	attack 203.0.113.9 12
 	until_ok 20 banned 203.0.113.9 || fail "root's log is not read"
 	rm /etc/systemd/system/postmoat.service.d/read-log.conf
 	chown root:adm "$log" && chmod 640 "$log"
 	postmoat unban --all
 	cp /usr/share/doc/postmoat/contrib/systemd/dry-run.conf /etc/systemd/system/postmoat.service.d/
-	systemctl daemon-reload && systemctl restart postmoat || fail "restart with dry-run.conf"
+	restart || fail "restart with dry-run.conf"
 	attack 192.0.2.77 12
 	until_ok 20 banned 192.0.2.77 || fail "a dry run bans nobody"
 	if in_kernel 192.0.2.77; then fail "a dry run touched the firewall"; fi
@@ -107,7 +109,7 @@ else
 	if command -v ipset >/dev/null && command -v iptables >/dev/null; then
 		cp /usr/share/doc/postmoat/contrib/systemd/iptables.conf /etc/systemd/system/postmoat.service.d/
 		echo 'firewall: {backend: iptables}' >>/etc/postmoat/postmoat.yaml
-		systemctl daemon-reload && systemctl restart postmoat || fail "restart with iptables.conf"
+		restart || fail "restart with iptables.conf"
 		attack 203.0.113.44 12
 		until_ok 20 banned 203.0.113.44 || fail "not banned with iptables"
 		until_ok 5 bash -c 'ipset save | grep -qF 203.0.113.44' || fail "not in ipset"
@@ -116,7 +118,7 @@ else
 		rm /etc/systemd/system/postmoat.service.d/iptables.conf
 		cp /tmp/good.yaml /etc/postmoat/postmoat.yaml
 	fi
-	systemctl daemon-reload && systemctl restart postmoat || fail "restart"
+	restart || fail "restart"
 	attack 198.51.100.8 12
 	until_ok 20 in_kernel 198.51.100.8 || fail "not banned at the end"
 fi
@@ -129,13 +131,16 @@ grep -qx '# mine' /etc/postmoat/postmoat.yaml || fail "the configuration was ove
 say "dpkg -r"
 dpkg -r postmoat || fail "dpkg -r"
 [ ! -e /usr/bin/postmoat ] || fail "the program stayed"
-[ -e /etc/postmoat/postmoat.yaml ] && [ -d /var/lib/postmoat ] || fail "configuration or state did not stay"
+[ -e /etc/postmoat/postmoat.yaml ] || fail "the configuration did not stay"
+[ -d /var/lib/postmoat ] || fail "the state did not stay"
 if systemctl is-active -q postmoat; then fail "still running"; fi
 if nft list table inet postmoat >/dev/null 2>&1; then fail "the firewall still holds bans"; fi
 
 say "dpkg -P"
 dpkg -P postmoat || fail "dpkg -P"
-[ ! -e /var/lib/postmoat ] && [ ! -e /etc/postmoat ] || fail "left: $(find /var/lib/postmoat /etc/postmoat)"
+for d in /var/lib/postmoat /etc/postmoat /run/postmoat; do
+	[ ! -e "$d" ] || fail "left: $(find "$d")"
+done
 
 echo "inside: all $steps steps are well"
 touch /mnt/good

@@ -78,13 +78,14 @@ world() {
 	mount -t sysfs -o ro sysfs "$m/sys"
 	mount -t cgroup2 cgroup2 "$m/sys/fs/cgroup"
 	mount -t tmpfs tmpfs "$m/run"
-	mount -t tmpfs tmpfs "$m/tmp"
 	mount -t tmpfs -o mode=755 tmpfs "$m/dev"
 	for d in null zero full random urandom tty; do
 		touch "$m/dev/$d"
 		mount --bind "/dev/$d" "$m/dev/$d"
 	done
 	mkdir "$m/dev/pts" "$m/dev/shm"
+	ln -s pts/ptmx "$m/dev/ptmx"
+	ln -s /proc/self/fd "$m/dev/fd"
 	mkdir -p "$m/mnt"
 	mount --bind "$work/out" "$m/mnt"
 	: >"$m/etc/fstab"
@@ -100,15 +101,19 @@ world() {
 		After=dbus.socket
 		[Service]
 		Type=oneshot
-		StandardOutput=file:/mnt/log
-		StandardError=file:/mnt/log
+		StandardOutput=append:/mnt/log
+		StandardError=append:/mnt/log
 		ExecStart=/bin/bash /mnt/inside
 		ExecStopPost=/bin/systemctl --force --force poweroff
 		TimeoutStartSec=8min
 	UNIT
 	printf '[Unit]\nRequires=basic.target test.service\nAfter=basic.target\n' >"$m/etc/systemd/system/test.target"
+	# Not chroot: the service gets a root of its own, made of this one.
 	cd "$m"
-	exec chroot "$m" /usr/bin/env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+	pivot_root . tmp
+	umount -l /tmp
+	mount -t tmpfs tmpfs /tmp
+	exec /usr/bin/env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
 		"$systemd" --unit=test.target --show-status=no
 }
 export work systemd
