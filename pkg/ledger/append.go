@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 )
@@ -141,7 +143,11 @@ func (l *Ledger) abandon(fresh bool) {
 // write writes one record into the journal, which it makes if need be.
 func (l *Ledger) write(w waiting) error {
 	if l.journal == nil {
-		j, err := createJournal(l.path(journalName, l.generation), fileName(journalName, l.generation), header{generation: l.generation, at: l.now()})
+		j, err := l.create()
+		for errors.Is(err, fs.ErrExist) { // what a failure before could not remove
+			l.generation++
+			j, err = l.create()
+		}
 		if err != nil {
 			return err
 		}

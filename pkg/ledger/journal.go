@@ -16,16 +16,17 @@ type journal struct {
 	named  bool  // the folder was synced since the file was made
 }
 
-// createJournal makes the file of a generation, with its header. An error
+// create makes the journal of the present generation, with its header. An error
 // leaves no file.
-func createJournal(path, name string, h header) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", name, bare(err))
+func (l *Ledger) create() (*journal, error) {
+	path := l.path(journalName, l.generation)
+	j := &journal{name: fileName(journalName, l.generation)}
+	var err error
+	if j.file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, fmt.Errorf("make %s: %w", j.name, bare(err))
 	}
-	j := &journal{name: name, file: f}
-	if err := j.write(h.appendTo(nil, journalMagic)); err != nil {
-		f.Close()
+	if err := j.write(header{generation: l.generation, at: l.now()}.appendTo(nil, journalMagic)); err != nil {
+		j.file.Close()
 		os.Remove(path)
 		return nil, err
 	}

@@ -29,8 +29,6 @@ type Recovery struct {
 // What is wrong with a file is a problem in Recovery; the error is that the
 // folder cannot be read.
 func (l *Ledger) Recover(load func(r io.Reader) error, each func(record []byte) error) (Recovery, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var out Recovery
 	have, err := list(l.folder)
 	if err != nil {
