@@ -164,6 +164,7 @@ type member struct {
 	seconds        int  // it has left; 0: for ever
 	nomatch        bool // an exception: what it names is not found
 	packets, bytes uint64
+	read           time.Time
 }
 
 // belongs says whether we might have put the member into the set: no others do
@@ -178,6 +179,7 @@ func (b *Backend) members(s set) ([]member, error) {
 	var all []member
 	err := run(b.programs.IPSet, nil, func(line string) {
 		if m, ok := parseMember(line); ok && familyOf(m.prefix) == s.family {
+			m.read = b.o.Now()
 			all = append(all, m)
 		}
 	}, "save", s.name(b.o.Owner))

@@ -26,10 +26,7 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 	defer b.mu.Unlock()
 	b.strays = nil
 	var all []firewall.Active
-	read := make(map[set]time.Time) // when each set was: its remaining times run since
 	for _, s := range banSets() {
-		now := b.o.Now()
-		read[s] = now
 		held, err := b.members(s)
 		if err != nil {
 			return nil, explain("read", fmt.Errorf("set %s: %w", s.name(b.o.Owner), err))
@@ -44,8 +41,9 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 			a.Prefix, a.Door, a.Deadline = m.prefix, s.door, never
 			if m.seconds > 0 {
 				// It is shown rounded down.
-				a.Remaining = time.Duration(m.seconds)*time.Second + 500*time.Millisecond
-				a.Deadline = now.Add(a.Remaining).Round(time.Second).Unix()
+				left := time.Duration(m.seconds)*time.Second + 500*time.Millisecond
+				a.Deadline = m.read.Add(left).Round(time.Second).Unix()
+				a.Remaining = max(left-b.o.Now().Sub(m.read), 1)
 			}
 			a.Until = a.Deadline
 			tally.put(m.prefix, a.Deadline)
@@ -53,12 +51,6 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 		}
 		if st := b.sets[s]; st != nil {
 			st.tally, st.most = tally, len(held)
-		}
-	}
-	now := b.o.Now()
-	for i := range all {
-		if a := &all[i]; a.Remaining > 0 {
-			a.Remaining = max(a.Remaining-now.Sub(read[setOf(a.Entry)]), 1)
 		}
 	}
 	firewall.Sort(all)

@@ -48,7 +48,6 @@ func (b *Backend) Active(ctx context.Context) ([]firewall.Active, error) {
 func (b *Backend) active(slots map[slot]bool) ([]firewall.Active, error) {
 	var all []firewall.Active
 	for s := range slots {
-		now := b.o.Now()
 		held, err := b.dump(s.set())
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", s.set(), err)
@@ -59,10 +58,11 @@ func (b *Backend) active(slots map[slot]bool) ([]firewall.Active, error) {
 			if !ok {
 				continue
 			}
-			a := firewall.Active{Remaining: h.expires, Counter: firewall.Counter{Present: true, Packets: h.packets, Bytes: h.bytes}}
+			a := firewall.Active{Counter: firewall.Counter{Present: true, Packets: h.packets, Bytes: h.bytes}}
 			a.Prefix, a.Door, a.Deadline = p, s.door, never
 			if h.timeout > 0 {
-				a.Deadline = now.Add(h.expires).Round(time.Second).Unix()
+				a.Deadline = h.read.Add(h.expires).Round(time.Second).Unix()
+				a.Remaining = max(h.expires-b.o.Now().Sub(h.read), 1) // a large set takes seconds
 			}
 			a.Until = a.Deadline
 			all = append(all, a)
@@ -83,7 +83,7 @@ func (b *Backend) dump(set string) ([]held, error) {
 		var parts int
 		var whole bool
 		err := b.exchange(func(s *socket) (err error) {
-			all, parts, whole, err = s.dump(&b.batch, b.layout.table.Name, set)
+			all, parts, whole, err = s.dump(&b.batch, b.layout.table.Name, set, b.o.Now)
 			return err
 		})
 		if err != nil {
@@ -129,6 +129,7 @@ type held struct {
 	end              bool
 	timeout, expires time.Duration
 	packets, bytes   uint64
+	read             time.Time // in a dump
 }
 
 // generation asks for that of the ruleset.
@@ -202,7 +203,7 @@ func (s *socket) lookup(t *batch, table string, entries []ban.Entry) ([]firewall
 }
 
 // dump reads a set, in parts; not whole: somebody changed the ruleset meanwhile.
-func (s *socket) dump(t *batch, table, set string) (all []held, parts int, whole bool, err error) {
+func (s *socket) dump(t *batch, table, set string, now func() time.Time) (all []held, parts int, whole bool, err error) {
 	t.b, t.count = t.b[:0], 0
 	t.elements(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, table, set, 0, nil)
 	seq := s.seq
@@ -226,7 +227,12 @@ func (s *socket) dump(t *batch, table, set string) (all []held, parts int, whole
 				}
 				return true, nil
 			}
-			all = append(all, elementsOf(m)...)
+			part := elementsOf(m)
+			read := now()
+			for i := range part {
+				part[i].read = read
+			}
+			all = append(all, part...)
 			return false, nil
 		})
 		if err != nil || done {
