@@ -58,7 +58,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 bench: ## replay against grep, then the parts of the core (10 minutes)
 	$(GO) test -run='^$$' -bench=Replay -benchtime=1x ./cmd/postmoat
-	$(GO) test -run='^$$' -bench=. -benchmem ./pkg/maillog ./pkg/rule ./pkg/score ./pkg/cover ./pkg/prefix ./pkg/ban ./pkg/source
+	$(GO) test -run='^$$' -bench=. -benchmem ./pkg/maillog ./pkg/rule ./pkg/score ./pkg/cover ./pkg/prefix ./pkg/ban ./pkg/engine ./pkg/source
 
 bench-firewall: deps ## real nftables and ipset, beside one nft process a ban and nft -f
 	$(GO) test -run='^$$' -bench=. -benchtime=7x ./pkg/firewall/nftables ./pkg/firewall/iptables
