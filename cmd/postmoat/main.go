@@ -95,7 +95,7 @@ Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
 	})
-	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand())
+	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand(), runCommand())
 	c.AddCommand(manCommand())
 	return c
 }

@@ -132,6 +132,15 @@ func parseTime(flag, s string, loc *time.Location) (time.Time, error) {
 
 // collect collects what is never banned. asHost looks at this host too.
 func (l *loaded) collect(ctx context.Context, asHost bool) (*allow.List, error) {
+	list, err := allow.New(l.allowOptions(asHost)).Collect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("collect allowlist: %w", err)
+	}
+	return list, nil
+}
+
+// allowOptions say where the allowlist comes from.
+func (l *loaded) allowOptions(asHost bool) allow.Options {
 	o := allow.Options{
 		Files:         l.Allow.Files,
 		Names:         l.Allow.Names,
@@ -146,11 +155,7 @@ func (l *loaded) collect(ctx context.Context, asHost bool) (*allow.List, error) 
 	if !asHost {
 		o.SSHConnection = ""
 	}
-	list, err := allow.New(o).Collect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("collect allowlist: %w", err)
-	}
-	return list, nil
+	return o
 }
 
 // allow is the allowlist for a replay; notes say what is wrong with it or was
