@@ -231,6 +231,9 @@ func (c *core) restore(ctx context.Context) (first bool, err error) {
 	for _, p := range rec.Problems {
 		d.log.Error("state is damaged", "problem", p)
 	}
+	if rec.Torn > 0 {
+		d.log.Warn("the last record of the journal was not whole, as after a power cut", "journals", rec.Torn)
+	}
 	if rec.Snapshot != "" {
 		d.log.Info("state restored", "snapshot", rec.Snapshot, "of", rec.At.UTC().Format(time.RFC3339), "bans", c.engine.Len(), "records", rec.Records)
 		return false, nil

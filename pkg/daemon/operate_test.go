@@ -18,6 +18,7 @@ import (
 	"github.com/postmoat/postmoat/pkg/daemon"
 	"github.com/postmoat/postmoat/pkg/firewall"
 	"github.com/postmoat/postmoat/pkg/firewall/memory"
+	"github.com/postmoat/postmoat/pkg/source"
 )
 
 // A host is a daemon in this process, with a log and a firewall.
@@ -26,6 +27,7 @@ type host struct {
 	t       *testing.T
 	log     *os.File
 	backend *memory.Backend
+	users   int // recipients so far
 	stop    func()
 }
 
@@ -99,9 +101,10 @@ func (h *host) reject(client string, n int) {
 	h.t.Helper()
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
 	var b strings.Builder
-	for i := range n {
+	for range n {
+		h.users++
 		fmt.Fprintf(&b, "%s mx postfix/smtpd[%d]: NOQUEUE: reject: RCPT from unknown[%s]: 550 5.1.1 <u%d@example.com>: Recipient address rejected: User unknown in local recipient table; from=<> to=<u%d@example.com> proto=ESMTP helo=<x>\n",
-			now, 1000+i, client, i, i)
+			now, 1000+h.users, client, h.users, h.users)
 	}
 	if _, err := h.log.WriteString(b.String()); err != nil {
 		h.t.Fatal(err)
@@ -361,6 +364,11 @@ func TestReload(t *testing.T) {
 	h.wantBanned() // now allowlisted
 	// The score has survived: one more is enough. It comes from the new source.
 	h.log = second
+	for s := (daemon.Status{}); len(s.Sources) < 2 || s.Sources[1].State != source.Following; {
+		if s, err = h.Status(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h.reject("203.0.113.77", 1)
 	until(t, ch, "the ban", isBan("203.0.113.77/32"))
 	s, err := h.Status(ctx)

@@ -92,6 +92,39 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// TestWithoutEnd holds that a ban without end is one that the firewall is told
+// again and again, and not one that has ended.
+func TestWithoutEnd(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	b, err := memory.New(firewall.Options{Ports: [2][]uint16{{25}}, Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := ban.Entry{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Until: ban.Forever, Deadline: ban.Forever}
+	if err := errors.Join(b.Setup(t.Context(), nil), b.Apply(t.Context(), ban.Change{Add: []ban.Entry{e}})); err != nil {
+		t.Fatal(err)
+	}
+	refreshed := 0
+	for range 100 { // days
+		have, err := b.Active(t.Context())
+		if err != nil || len(have) != 1 {
+			t.Fatalf("%v: holds %v, %v", at, have, err)
+		}
+		c := firewall.Plan(have, []ban.Entry{e}, at.Unix())
+		refreshed += len(c.Refresh)
+		if len(c.Add)+len(c.Remove) > 0 {
+			t.Fatalf("%v: plan %+v", at, c)
+		}
+		if err := b.Apply(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(24 * time.Hour)
+	}
+	if refreshed < 100/25 || refreshed > 100/12 {
+		t.Errorf("told again %d times in 100 days", refreshed)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	good := firewall.Options{Ports: [2][]uint16{{25}, {587, 25}}}
 	o, err := good.WithDefaults()

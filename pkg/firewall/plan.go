@@ -28,7 +28,8 @@ func KeyOf(e ban.Entry) Key { return Key{e.Prefix, e.Door} }
 // Plan is what must change for a firewall that holds have to hold want: after a
 // restart, after a repair. Entries of want whose deadline is not after now
 // (Unix seconds) are not put back. An entry is refreshed when its deadline is
-// off by more than [Slack]; a firewall without deadlines is never refreshed.
+// off by more than [Slack], or, where that is further off than [MaxAhead], when
+// half of that has passed; a firewall without deadlines is never refreshed.
 func Plan(have []Active, want []ban.Entry, now int64) ban.Change {
 	held := make(map[Key]Active, len(have))
 	for _, a := range have {
@@ -45,7 +46,7 @@ func Plan(have []Active, want []ban.Entry, now int64) ban.Change {
 		switch {
 		case !ok:
 			c.Add = append(c.Add, e)
-		case a.Deadline != 0 && abs(a.Deadline-e.Deadline) > Slack:
+		case a.Deadline != 0 && stale(a.Deadline, e.Deadline, now):
 			c.Refresh = append(c.Refresh, e)
 		}
 	}
@@ -57,12 +58,29 @@ func Plan(have []Active, want []ban.Entry, now int64) ban.Change {
 	return c
 }
 
-// Ahead is how long a firewall is to hold an entry by itself, and whether that
-// is at least a second: less is not worth a kernel timeout, and a timeout that
-// is rounded to zero would be a ban without end.
+// MaxAhead is the longest that a firewall is told to hold an entry by itself,
+// what ipset can take: a ban without end is told again before it is over.
+const MaxAhead = 2147483 * time.Second
+
+// Ahead is how long a firewall is to hold an entry by itself, at most MaxAhead,
+// and whether that is at least a second: less is not worth a kernel timeout, and
+// a timeout that is rounded to zero would be a ban without end.
 func Ahead(e ban.Entry, now time.Time) (time.Duration, bool) {
+	if e.Deadline-now.Unix() > int64(MaxAhead/time.Second) {
+		return MaxAhead, true
+	}
 	d := time.Unix(e.Deadline, 0).Sub(now)
 	return d, d >= time.Second
+}
+
+// stale says whether an entry that the firewall drops at held is to be told its
+// deadline again.
+func stale(held, deadline, now int64) bool {
+	most := int64(MaxAhead / time.Second)
+	if deadline-now > most {
+		return held-now < most/2 || held > deadline
+	}
+	return abs(held-deadline) > Slack
 }
 
 // CheckChange says what is not well formed in a change: an invalid, unmasked,

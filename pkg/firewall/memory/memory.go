@@ -70,7 +70,8 @@ func (b *Backend) Apply(ctx context.Context, c ban.Change) error {
 	}
 	for _, list := range [][]ban.Entry{c.Add, c.Refresh} {
 		for _, e := range list {
-			if _, ok := firewall.Ahead(e, now); ok {
+			if d, ok := firewall.Ahead(e, now); ok {
+				e.Deadline = min(e.Deadline, now.Add(d).Unix())
 				b.bans[firewall.KeyOf(e)] = e
 			} else {
 				delete(b.bans, firewall.KeyOf(e))
