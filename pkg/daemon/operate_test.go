@@ -99,7 +99,12 @@ func startHost(t *testing.T, folder string, change func(*daemon.Options)) *host 
 // reject writes n rejects of a client, each of another recipient.
 func (h *host) reject(client string, n int) {
 	h.t.Helper()
-	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	h.rejectAt(time.Now(), client, n)
+}
+
+func (h *host) rejectAt(at time.Time, client string, n int) {
+	h.t.Helper()
+	now := at.UTC().Format("2006-01-02T15:04:05.000000Z")
 	var b strings.Builder
 	for range n {
 		h.users++
@@ -385,7 +390,7 @@ func TestLostState(t *testing.T) {
 	ch := h.listen()
 	h.reject("203.0.113.5", 12)
 	until(t, ch, "the ban", isBan("203.0.113.5/32"))
-	h.reject("203.0.113.6", 9)
+	h.rejectAt(time.Now().Add(-time.Minute), "203.0.113.6", 9)
 	h.stop()
 	state := filepath.Join(folder, "state")
 	files, err := filepath.Glob(filepath.Join(state, "snapshot.*"))
@@ -429,6 +434,7 @@ func TestLostState(t *testing.T) {
 		until(t, ch, "the alarm", func(ev daemon.Event) bool { return ev.Type == "alarm" && ev.Kind == "state" })
 	}
 	// Old lines do not count: one more of 203.0.113.6 is not the tenth.
+	h.users = 100
 	h.reject("203.0.113.6", 1)
 	h.reject("203.0.113.8", 12)
 	until(t, ch, "the ban", isBan("203.0.113.8/32"))
