@@ -158,7 +158,9 @@ func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) 
 		}
 		t.close()
 	}
-	// A copy, perhaps compressed; the newest first.
+	// A copy, perhaps compressed; the newest first. One that was made before all
+	// that was read had been written is only taken if there is no better.
+	small := -1
 	for i := len(list) - 1; i >= 0; i-- {
 		t, err := f.openOne(list[i])
 		if err != nil {
@@ -167,12 +169,23 @@ func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) 
 			}
 			return -1, nil, err
 		}
-		if p.is(t.headOf()) {
+		head := t.headOf()
+		if p.is(head) {
 			return f.at(i, t, p)
+		}
+		if small < 0 && !list[i].live && p.isOf(head) {
+			small = i
 		}
 		t.close()
 	}
-	return -1, nil, nil
+	if small < 0 {
+		return -1, nil, nil
+	}
+	t, err := f.openOne(list[small])
+	if err != nil {
+		return -1, nil, err
+	}
+	return f.at(small, t, p)
 }
 
 // since is what was written to after the file of p, which is gone, and so is

@@ -26,8 +26,10 @@ type opened struct {
 	skipping bool  // inside a line that is too long,
 	scan     int64 // of which this much has been seen
 
-	head     []byte    // the first bytes, at most headSize, never more than off
-	print    string    // their hash
+	head     []byte // the first bytes, at most headSize, never more than off
+	print    string // their hash
+	first    string // hash of the first line, if it ends in the head
+	firstLen int
 	modified int64     // when it was written to, as far as is known of the time when it was at the path
 	prev     *opened   // what lies before it without a gap
 	quiet    time.Time // since when a draining file has not grown
@@ -80,16 +82,21 @@ func (t *opened) close() {
 
 // position is the place behind the last line.
 func (t *opened) position() FilePosition {
-	return FilePosition{Path: t.path, Device: t.key.device, Inode: t.key.inode, Offset: t.off, Head: t.print, HeadLen: len(t.head), Modified: t.modified}
+	return FilePosition{Path: t.path, Device: t.key.device, Inode: t.key.inode, Offset: t.off, Head: t.print, HeadLen: len(t.head), First: t.first, FirstLen: t.firstLen, Modified: t.modified}
 }
 
 // advance moves behind a line, and learns the head on the way.
 func (t *opened) advance(n int, text []byte) {
 	if room := headSize - len(t.head); room > 0 && t.off == int64(len(t.head)) {
-		t.head = append(t.head, text[:min(n, room)]...)
-		t.print = fingerprint(t.head)
+		t.setHead(append(t.head, text[:min(n, room)]...))
 	}
 	t.off += int64(n)
+}
+
+func (t *opened) setHead(head []byte) {
+	t.head, t.print = head, fingerprint(head)
+	t.firstLen = bytes.IndexByte(head, '\n') + 1
+	t.first = fingerprint(head[:t.firstLen])
 }
 
 // resume goes to a place that was saved. It reads the head again, so that a
@@ -100,8 +107,8 @@ func (t *opened) resume(off int64) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	t.head, t.off = head[:n], off
-	t.print = fingerprint(t.head)
+	t.off = off
+	t.setHead(head[:n])
 	return nil
 }
 
@@ -118,7 +125,8 @@ func (t *opened) same() bool {
 // restart goes back to the beginning of a file that was emptied.
 func (t *opened) restart() {
 	t.off, t.scan, t.skipping, t.partial = 0, 0, false, false
-	t.head, t.print, t.prev, t.torn = nil, "", nil, false
+	t.prev, t.torn = nil, false
+	t.setHead(nil)
 }
 
 // half says whether the file ends in the middle of a line, as far as it was read.

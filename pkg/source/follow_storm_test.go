@@ -631,6 +631,9 @@ func (s *storm) check() {
 	for i, r := range s.history {
 		l := s.lines[r.line]
 		if before, ok := at[l.gen]; ok && l.index <= before {
+			for _, r := range s.history[max(0, i-12) : i+3] {
+				s.t.Logf("%d: line %d of file %d, may be missing: %q", r.seq, s.lines[r.line].index, s.lines[r.line].gen, s.lines[r.line].may)
+			}
 			s.t.Fatalf("file %d: line %d after line %d", l.gen, l.index, before)
 		}
 		at[l.gen] = l.index

@@ -418,6 +418,71 @@ func TestFollowCopytruncateLoss(t *testing.T) {
 	})
 }
 
+// A copy that was made early has less in it than has been read since.
+func TestFollowCopytruncateEarly(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		bubble(t, func(w *world) {
+			w.open()
+			w.start()
+			w.lines(2)
+			w.pass(tick)
+			data, err := os.ReadFile(w.path)
+			w.ok(err)
+			w.ok(os.WriteFile(w.path+".1", data, 0o600))
+			w.lines(3)
+			w.pass(tick)
+			if restart {
+				w.stop()
+			}
+			w.ok(os.Truncate(w.path, 0))
+			w.lines(1)
+			if restart {
+				w.start()
+			}
+			w.pass(tick)
+			w.want(true)
+			w.alarms()
+			w.stop()
+		})
+	}
+}
+
+// What is cut in two by copytruncate is no line, whether anybody looked or not.
+func TestFollowCopytruncateTorn(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		bubble(t, func(w *world) {
+			w.open()
+			w.start()
+			for i := range 3 {
+				w.lines(3)
+				w.pass(tick)
+				half := w.line()
+				w.n-- // it is never whole
+				if restart && w.n > 3 {
+					w.stop()
+				}
+				w.raw(w.w, half[:30])
+				data, err := os.ReadFile(w.path)
+				w.ok(err)
+				w.ok(os.WriteFile(fmt.Sprintf("%s-2026112%d", w.path, i), data, 0o600))
+				w.ok(os.Truncate(w.path, 0))
+				w.raw(w.w, half[30:])
+				w.lines(2)
+				if restart && w.n > 6 {
+					w.start()
+				}
+				w.pass(tick)
+			}
+			w.want(true)
+			w.alarms()
+			if s := w.f.Status(); s.Partial == 0 {
+				t.Errorf("%+v", s)
+			}
+			w.stop()
+		})
+	}
+}
+
 func TestFollowEmptiedWithoutCopy(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.open()

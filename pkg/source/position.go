@@ -34,8 +34,10 @@ type FilePosition struct {
 	Offset   int64  // behind the last line, in uncompressed bytes
 	Head     string // hash of the first HeadLen bytes, uncompressed
 	HeadLen  int    // the smaller of 512 and Offset
-	Modified int64  // when it was last written to as far as is known, in nanoseconds since 1970
-	Done     bool   // nobody wrote to it any more
+	First    string // hash of the first line, if that lies in the head: all that a copy made early may have of it
+	FirstLen int
+	Modified int64 // when it was last written to as far as is known, in nanoseconds since 1970
+	Done     bool  // nobody wrote to it any more
 }
 
 // headSize is how much of a file's head identifies it: a few lines, with times
@@ -59,13 +61,20 @@ func fingerprint(head []byte) string {
 // valid says whether p can have come from us: a file with another offset
 // cannot be gone on with.
 func (p FilePosition) valid() bool {
-	return p.Offset >= 0 && p.HeadLen >= 0 && p.HeadLen <= headSize && int64(p.HeadLen) <= p.Offset && (p.HeadLen == 0) == (p.Head == "")
+	return p.Offset >= 0 && p.HeadLen >= 0 && p.HeadLen <= headSize && int64(p.HeadLen) <= p.Offset && (p.HeadLen == 0) == (p.Head == "") &&
+		p.FirstLen >= 0 && p.FirstLen <= p.HeadLen && (p.FirstLen == 0) == (p.First == "")
 }
 
 // is says whether a file whose first bytes are head is the one of p, as far as
 // its head tells.
 func (p FilePosition) is(head []byte) bool {
 	return p.HeadLen > 0 && len(head) >= p.HeadLen && fingerprint(head[:p.HeadLen]) == p.Head
+}
+
+// isOf says whether a file whose first bytes are head is a copy of the one of p
+// that was made when there was less in it than was read of it since.
+func (p FilePosition) isOf(head []byte) bool {
+	return p.FirstLen > 0 && len(head) >= p.FirstLen && len(head) < p.HeadLen && fingerprint(head[:p.FirstLen]) == p.First
 }
 
 // A fileKey tells files apart while they exist.
