@@ -93,7 +93,7 @@ func (f *follower) resume(from Position) error {
 	}
 	var lost []string
 	for _, p := range from.Draining {
-		if !p.valid() {
+		if !p.valid() || p.HeadLen == 0 {
 			continue
 		}
 		i, d, err := f.find(list, p)
@@ -132,7 +132,10 @@ func (f *follower) resume(from Position) error {
 		f.queue = append(f.queue, t)
 	}
 	f.queue = append(f.queue, files...)
-	f.copying = from.Copies
+	// Where another file is at the path than was, it was renamed, not copied.
+	renamed := from.File.Path == resolve(f.o.Path) &&
+		!slices.ContainsFunc(list, func(c candidate) bool { return c.live && c.key == (fileKey{from.File.Device, from.File.Inode}) })
+	f.copying = from.Copies && !renamed
 	f.replace()
 	return nil
 }

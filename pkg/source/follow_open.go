@@ -40,12 +40,20 @@ type opened struct {
 
 var errTruncated = errors.New("the file was emptied")
 
+// resolve follows the symbolic links of a path, as far as they lead anywhere.
+func resolve(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return path
+}
+
 // openFile opens a regular file and nothing else, without ever blocking.
 func openFile(path string) (*opened, error) {
-	resolved, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		resolved = path
-	}
+	resolved := resolve(path)
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, bare(err)
@@ -57,9 +65,6 @@ func openFile(path string) (*opened, error) {
 	if err != nil {
 		_ = f.Close()
 		return nil, bare(err)
-	}
-	if abs, err := filepath.Abs(resolved); err == nil {
-		resolved = abs
 	}
 	t := &opened{path: resolved, file: f, info: info, key: keyOf(info), text: f, modified: info.ModTime().UnixNano()}
 	magic := make([]byte, magicLen)
