@@ -162,6 +162,7 @@ func (a *applier) cut(ctx context.Context, entries []ban.Entry) error {
 		fmt.Fprintf(a.out, "Open connections of banned clients were not cut: %v\n", err)
 		return nil
 	}
+	s.SetAllow(a.allow.All())
 	r, err := s.Sever(ctx, entries)
 	fmt.Fprintf(a.out, "%d open connections of banned clients were cut.\n", r.Destroyed)
 	return err

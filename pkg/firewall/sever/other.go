@@ -5,6 +5,7 @@ package sever
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/firewall"
@@ -15,6 +16,9 @@ type Severer struct{}
 
 // New says that sockets cannot be destroyed here (errors.ErrUnsupported).
 func New(firewall.Options) (*Severer, error) { return nil, unsupported() }
+
+// SetAllow does nothing.
+func (*Severer) SetAllow([]netip.Prefix) {}
 
 // Sever says the same.
 func (*Severer) Sever(context.Context, []ban.Entry) (Result, error) { return Result{}, unsupported() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/mdlayher/netlink"
 	"github.com/postmoat/postmoat/pkg/ban"
@@ -19,12 +20,13 @@ const (
 	mostRounds  = 64
 )
 
-// A Severer knows the ports of each door. It holds no resources, and its
+// A Severer knows the ports of each door and whom to spare. It holds no resources, and its
 // methods may be called by several goroutines.
 type Severer struct {
 	doors  map[uint16]doorSet // the doors of each mail port
 	filter []byte             // by which the kernel leaves out other ports, may be nil
 	most   int                // mostSockets
+	allow  atomic.Pointer[prefix.Set]
 }
 
 // A doorSet has one bit for each door.
@@ -43,12 +45,23 @@ func New(o firewall.Options) (*Severer, error) {
 		return nil, err
 	}
 	s := &Severer{doors: make(map[uint16]doorSet), filter: portFilter(o.AllPorts()), most: mostSockets}
+	s.SetAllow(nil)
 	for door, ports := range o.Ports {
 		for _, p := range ports {
 			s.doors[p] |= 1 << door
 		}
 	}
 	return s, explain("start", probe())
+}
+
+// SetAllow says whose sockets are never destroyed, whatever entry they lie in:
+// the allowlist, which the firewall does not cut either. Prefixes may overlap.
+func (s *Severer) SetAllow(allow []netip.Prefix) {
+	set := new(prefix.Set)
+	for _, p := range allow {
+		set.Insert(p)
+	}
+	s.allow.Store(set)
 }
 
 // Sever destroys the TCP sockets of our network namespace whose remote address
@@ -121,6 +134,7 @@ func (s *Severer) table(entries []ban.Entry) *prefix.Table[doorSet] {
 // find lists the sockets to destroy, at most s.most.
 func (s *Severer) find(ctx context.Context, c *netlink.Conn, bans *prefix.Table[doorSet], res *Result) ([]sockID, error) {
 	var found []sockID
+	allow := s.allow.Load()
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		for id, err := range dump(c, family, s.filter) {
 			if err == nil {
@@ -134,7 +148,7 @@ func (s *Severer) find(ctx context.Context, c *netlink.Conn, bans *prefix.Table[
 				continue // there was no filter
 			}
 			res.Examined++
-			if !banned(bans, id.remote(), doors) {
+			if !banned(bans, id.remote(), doors) || allow.Contains(id.remote()) {
 				continue
 			}
 			if found = append(found, id); len(found) == s.most {

@@ -66,6 +66,24 @@ func cut(t *testing.T, s *sever.Severer, entries []ban.Entry, sessions map[sessi
 	}
 }
 
+// TestAllow: the allowlisted live on in the middle of a banned network, until
+// they are that no more.
+func TestAllow(t *testing.T) {
+	w := newWorld(t)
+	s := newSeverer(t)
+	s.SetAllow([]netip.Prefix{netip.MustParsePrefix("192.0.2.8/32"), netip.MustParsePrefix("2001:db8:0:701::/64")})
+	bans := []ban.Entry{entry("192.0.2.0/24", maillog.SMTP), entry("2001:db8:0:700::/56", maillog.SMTP)}
+	friends := []session{w.open(t, "192.0.2.8", 25), w.open(t, "2001:db8:0:701::7", 25)}
+	cut(t, s, bans, map[session]bool{
+		w.open(t, "192.0.2.7", 25):         true,
+		w.open(t, "2001:db8:0:700::7", 25): true,
+		friends[0]:                         false,
+		friends[1]:                         false,
+	})
+	s.SetAllow(nil)
+	cut(t, s, bans, map[session]bool{friends[0]: true, friends[1]: true})
+}
+
 // TestNetwork: a wide entry cuts its own door, of IPv4 clients at sockets of
 // both kinds, of IPv6 clients, and nobody else; the server still listens.
 func TestNetwork(t *testing.T) {
