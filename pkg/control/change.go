@@ -21,7 +21,7 @@ import (
 // change carries out a change in its time and logs it. refused is the status
 // of an error that says nothing of its kind.
 func (s *Server) change(q *http.Request, what string, refused int, do func(ctx context.Context, by string) error) error {
-	ctx, cancel := context.WithTimeout(q.Context(), slowTime)
+	ctx, cancel := context.WithTimeout(q.Context(), s.wait.slow)
 	defer cancel()
 	who := by(q.Context())
 	err := do(ctx, who)

@@ -47,16 +47,29 @@ const (
 	maxPeers       = 16
 	maxBecause     = 200 // bytes
 
-	headerTime = 5 * time.Second  // for a client to send its headers
-	bodyTime   = 10 * time.Second // for headers and body
-	idleTime   = 30 * time.Second // between two requests of a connection
-	callTime   = 15 * time.Second // for the daemon to answer
-	slowTime   = time.Minute      // for the daemon to answer a ban, an unban or a reload
-	writeTime  = 10 * time.Second // for a client to take the next piece of an answer
-	stopTime   = 2 * time.Second  // for running requests at the end
-
 	// defaultUnban is how long what was unbanned stays on the allowlist.
 	defaultUnban = time.Hour
 	// maxFor bounds every duration: ten years, as in the configuration.
 	maxFor = 3650 * 24 * time.Hour
 )
+
+// patience is how long a [Server] waits for whom.
+type patience struct {
+	header time.Duration // for a client to send its headers
+	body   time.Duration // for headers and body
+	idle   time.Duration // between two requests of a connection
+	call   time.Duration // for the daemon to answer
+	slow   time.Duration // for the daemon to answer a ban, an unban or a reload
+	write  time.Duration // for a client to take the next piece of an answer
+	stop   time.Duration // for running requests at the end
+}
+
+func usualPatience() patience {
+	return patience{
+		header: 5 * time.Second, body: 10 * time.Second, idle: 30 * time.Second,
+		call: 15 * time.Second, slow: slowTime, write: 10 * time.Second, stop: 2 * time.Second,
+	}
+}
+
+// slowTime is also what a [Client] has to reckon with.
+const slowTime = time.Minute

@@ -234,13 +234,20 @@ func (l *logBuffer) String() string {
 // serving runs a server for a daemon, until the test ends or stop is called.
 func serving(t *testing.T, d Daemon) (path string, log *logBuffer, stop func()) {
 	t.Helper()
-	path, log = filepath.Join(t.TempDir(), "s"), &logBuffer{}
+	log = &logBuffer{}
+	path, stop = at(t, NewServer(Options{Daemon: d, Log: slog.New(slog.NewTextHandler(log, nil))}))
+	return path, log, stop
+}
+
+// at runs a server at a socket.
+func at(t *testing.T, s *Server) (path string, stop func()) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "s")
 	l, err := Listen(SocketOptions{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = run(t, NewServer(Options{Daemon: d, Log: slog.New(slog.NewTextHandler(log, nil))}).Serve, l)
-	return path, log, stop
+	return path, run(t, s.Serve, l)
 }
 
 func run(t *testing.T, serve func(context.Context, net.Listener) error, l net.Listener) (stop func()) {

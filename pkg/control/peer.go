@@ -51,8 +51,8 @@ func word(s string) string {
 		}
 		return r
 	}, s)
-	if r := []rune(s); len(r) > 64 {
-		s = string(r[:64])
+	if r := []rune(s); len(r) > 128 {
+		s = string(r[:128])
 	}
 	return s
 }

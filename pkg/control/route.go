@@ -55,7 +55,7 @@ func (s *Server) answer(r routes, w http.ResponseWriter, q *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	rc := http.NewResponseController(w)
+	p := &patient{ResponseWriter: w, rc: http.NewResponseController(w), wait: s.wait.write}
 	err := func() error {
 		methods, ok := r.find(q.URL.Path)
 		if !ok {
@@ -81,31 +81,31 @@ func (s *Server) answer(r routes, w http.ResponseWriter, q *http.Request) {
 		// All was read: from here on the limits are of the daemon's answer and
 		// of each piece that is written. A deadline for reading would end the
 		// context of a request that takes longer.
-		if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Now().Add(writeTime))); err != nil {
+		if err := p.rc.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
-		return do(&patient{ResponseWriter: w, rc: rc}, q)
+		return do(p, q)
 	}()
 	if err == nil {
 		return
 	}
 	e := answerTo(err, http.StatusInternalServerError)
-	w = &patient{ResponseWriter: w, rc: rc}
 	// A client that is gone does not hear this.
-	_ = reply(w, e.Status, problem{e.What, e.Hint})
+	_ = reply(p, e.Status, problem{e.What, e.Hint})
 }
 
 // A patient writer gives the client its time for each piece anew.
 type patient struct {
 	http.ResponseWriter
-	rc *http.ResponseController
+	rc   *http.ResponseController
+	wait time.Duration
 }
 
 // Unwrap is for [http.ResponseController].
 func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func (p *patient) Write(b []byte) (int, error) {
-	if err := p.rc.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := p.rc.SetWriteDeadline(time.Now().Add(p.wait)); err != nil {
 		return 0, err
 	}
 	return p.ResponseWriter.Write(b)
@@ -134,12 +134,20 @@ func read(q *http.Request, v any) error {
 	case errors.Is(err, io.EOF):
 		return errNoBody
 	case err != nil:
-		return bad("the request is not the JSON that is expected here: "+word(strings.TrimPrefix(err.Error(), "json: ")), "see the README for the fields")
+		return bad("the request is not the JSON that is expected here: "+jsonError(err), "see the README for the fields")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return bad("there is something behind the JSON object", "send one JSON object")
 	}
 	return nil
+}
+
+// jsonError says what is wrong with JSON, without the words of Go.
+func jsonError(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return word(e.Field + ": " + e.Value + " is of the wrong type or too large")
+	}
+	return word(strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // nothing refuses a body where none belongs: "" and {} are none.
@@ -154,7 +162,7 @@ func nothing(q *http.Request) error {
 // ask takes one of the few places of those who ask the daemon, and gives it
 // back with done. The context ends when the daemon took too long.
 func (s *Server) ask(q *http.Request) (ctx context.Context, done func(), err error) {
-	ctx, cancel := context.WithTimeout(q.Context(), callTime)
+	ctx, cancel := context.WithTimeout(q.Context(), s.wait.call)
 	select {
 	case s.reads <- struct{}{}:
 		return ctx, func() { <-s.reads; cancel() }, nil

@@ -21,6 +21,7 @@ type Options struct {
 type Server struct {
 	d         Daemon
 	log       *slog.Logger
+	wait      patience
 	runtime   *prometheus.Registry // of the Go runtime and the process
 	reads     chan struct{}        // a place for each question to the daemon
 	listeners chan struct{}        // a place for each listener to events
@@ -32,7 +33,7 @@ func NewServer(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		d: o.Daemon, log: o.Log.With("component", "control"), runtime: runtimeMetrics(),
+		d: o.Daemon, log: o.Log.With("component", "control"), wait: usualPatience(), runtime: runtimeMetrics(),
 		reads: make(chan struct{}, maxReads), listeners: make(chan struct{}, maxListeners),
 	}
 }
@@ -61,9 +62,9 @@ func (s *Server) serve(ctx context.Context, l net.Listener, r routes) error {
 			s.answer(r, w, q)
 		}),
 		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            headerTime,
-		ReadTimeout:                  bodyTime,
-		IdleTimeout:                  idleTime,
+		ReadHeaderTimeout:            s.wait.header,
+		ReadTimeout:                  s.wait.body,
+		IdleTimeout:                  s.wait.idle,
 		MaxHeaderBytes:               maxHeader,
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
@@ -74,7 +75,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, r routes) error {
 		<-ctx.Done()
 		// The context of all requests is over; what is still being written
 		// may come to its end.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.wait.stop)
 		defer cancel()
 		if srv.Shutdown(last) != nil {
 			srv.Close()
