@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -33,6 +34,22 @@ func (r *reader) seconds(path string, n *yaml.Node) (int64, bool) {
 		return v, true
 	}
 	return 0, false
+}
+
+// ParseDuration reads a duration as the configuration has them: "90s", "36h",
+// "1h30m", "7d". It is at least a second and at most ten years. The error says
+// what to write instead.
+func ParseDuration(s string) (time.Duration, error) {
+	switch v, err := parseDuration(s); {
+	case errors.Is(err, errUnit):
+		return 0, fmt.Errorf("%q has no unit: write %ss, %sm, %sh or %sd", cut(s), cut(s), cut(s), cut(s), cut(s))
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a duration: write one like 90m, 36h or 7d", cut(s))
+	case v < 1 || v > maxSeconds:
+		return 0, fmt.Errorf("%s is out of range: write 1s to 3650d", cut(s))
+	default:
+		return time.Duration(v) * time.Second, nil
+	}
 }
 
 // parseDuration reads whole numbers with the units d, h, m and s, each at most
