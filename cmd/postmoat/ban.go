@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +43,10 @@ from is never banned.`,
 			if err != nil {
 				return err
 			}
-			client := conn.dial(c)
+			client, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			bans, err := client.Ban(c.Context(), control.BanRequest{
 				Prefix: p.String(), Seconds: int64(d / time.Second), Because: because, Force: force, Peers: ownPeers(),
@@ -123,7 +128,10 @@ it stays on the allowlist for an hour, or for --for; --for 0 leaves that out.`,
 				s := int64(d / time.Second)
 				r.Seconds = &s
 			}
-			client := conn.dial(c)
+			client, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			u, err := client.Unban(c.Context(), r)
 			if err != nil {
@@ -140,12 +148,16 @@ it stays on the allowlist for an hour, or for --for; --for 0 leaves that out.`,
 			if len(u.Lifted) == 0 {
 				fmt.Fprintf(out, "no ban held %s\n", what)
 			}
-			for _, x := range u.Lifted {
+			// One that ran at both doors is told once.
+			for _, x := range slices.Compact(slices.SortedFunc(slices.Values(u.Lifted), netip.Prefix.Compare)) {
 				if !all && x.Bits() < p.Bits() {
 					fmt.Fprintf(out, "carved %s out of %s\n", p, x)
 				} else {
 					fmt.Fprintf(out, "unbanned %s\n", x)
 				}
+			}
+			if u.Pending != "" {
+				return hinted{errors.New("the firewall has not let go yet: " + clean(u.Pending)), "it is tried again; 'postmoat status' says when it is in step"}
 			}
 			if u.Allowed != nil {
 				fmt.Fprintf(out, "%s is on the allowlist until %s\n", what, ahead(u.Allowed, time.Now()))

@@ -33,21 +33,31 @@ func (n *connection) addSocket(c *cobra.Command) {
 	c.Flags().StringVar(&n.socket, "socket", "", "control socket of the daemon, a `PATH` (default: what the configuration says)")
 }
 
-// dial makes the client. A configuration that can't be read is no hindrance:
-// at night, with a broken file, an operator still wants to unban somebody.
-func (n *connection) dial(c *cobra.Command) *control.Client {
-	path := n.socket
-	if path == "" {
-		s := settings{config: n.config}
-		cfg, err := s.load()
-		if err != nil {
-			cfg = &loaded{config.Default(), ""}
-			fmt.Fprintf(c.ErrOrStderr(), "postmoat: the configuration can't be used (%s), so the daemon is looked for at %s\n",
-				clean(firstLine(err.Error())), cfg.Control.Socket)
-		}
-		path = cfg.Control.Socket
+// dial makes the client. The default configuration is no hindrance where it
+// can't be read: at night, with a broken file, an operator still wants to unban
+// somebody.
+func (n *connection) dial(c *cobra.Command) (*control.Client, error) {
+	path, err := n.path()
+	switch {
+	case err != nil && n.config != "":
+		return nil, hinted{err, "--socket PATH says where the daemon listens, without the configuration"}
+	case err != nil:
+		fmt.Fprintf(c.ErrOrStderr(), "postmoat: the configuration can't be used (%s), so the daemon is looked for at %s\n", clean(firstLine(err.Error())), path)
 	}
-	return control.Dial(path)
+	return control.Dial(path), nil
+}
+
+// path is where the daemon listens; with an error, where it does by default.
+func (n *connection) path() (string, error) {
+	if n.socket != "" {
+		return n.socket, nil
+	}
+	s := settings{config: n.config}
+	cfg, err := s.load()
+	if err != nil {
+		return config.Default().Control.Socket, err
+	}
+	return cfg.Control.Socket, nil
 }
 
 func firstLine(s string) string {
@@ -84,12 +94,17 @@ func oneArg(what, example string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return hinted{usagef("%s needs %s", c.CommandPath(), what), "for example: " + example}
+			return hinted{usagef("%s needs %s", called(c), what), "for example: " + example}
 		case len(args) > 1:
-			return hinted{usagef("%s takes one argument, got %q too", c.CommandPath(), args[1]), "see '" + c.CommandPath() + " --help'"}
+			return hinted{usagef("%s takes one argument, got %q too", called(c), args[1]), "see '" + c.CommandPath() + " --help'"}
 		}
 		return nil
 	}
+}
+
+// called is a command by its name: "allow add".
+func called(c *cobra.Command) string {
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 }
 
 // ownPeers are the addresses that a command must not cut off: that of the
@@ -111,15 +126,7 @@ func (n *connection) complete(values func(ctx context.Context, d *control.Client
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		// A shell shows what is written here in the middle of the line.
-		path := n.socket
-		if path == "" {
-			s := settings{config: n.config}
-			cfg, err := s.load()
-			if err != nil {
-				cfg = &loaded{config.Default(), ""}
-			}
-			path = cfg.Control.Socket
-		}
+		path, _ := n.path()
 		d := control.Dial(path)
 		defer d.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), completionTime)

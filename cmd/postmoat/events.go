@@ -31,7 +31,10 @@ Exit code 1: the daemon has ended.`,
 			if err := checkFormat(format); err != nil {
 				return err
 			}
-			d := conn.dial(c)
+			d, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
 			defer d.Close()
 			out := c.OutOrStdout()
 			ready := func() {}

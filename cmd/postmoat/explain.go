@@ -20,26 +20,42 @@ import (
 func explainCommand() *cobra.Command {
 	var (
 		set    settings
+		conn   connection
 		clk    clockFlags
 		logs   string
 		line   string
 		format string
 	)
 	c := &cobra.Command{
-		Use:   "explain (--log FILE | --line TEXT)",
-		Short: "Say what postmoat reads in a line or a log",
-		Long: `explain says of each line what it is, which client it is about, which rules it
-matches and what it weighs. It bans nobody and looks at nothing on this host.`,
-		Example: `  postmoat explain --line 'Nov 23 08:58:45 mx1 postfix/smtpd[17]: lost connection after AUTH from unknown[192.0.2.7]'
+		Use:   "explain (ADDRESS | --log FILE | --line TEXT)",
+		Short: "Say what is known of an address, or read in a line or a log",
+		Long: `explain ADDRESS asks the daemon what it knows of an address: is it banned, by
+which ban and why; how close is it to which limit, by which events; is it known
+good, and what allowlists it.
+
+explain --log and --line say of each line what it is, which client it is about,
+which rules it matches and what it weighs. They ban nobody, need no daemon and
+look at nothing on this host.`,
+		Example: `  postmoat explain 192.0.2.7
+  postmoat explain --line 'Nov 23 08:58:45 mx1 postfix/smtpd[17]: lost connection after AUTH from unknown[192.0.2.7]'
   postmoat explain --log /var/log/mail.log | less
   zcat mail.log.2.gz | postmoat explain --format json --log -`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkFormat(format); err != nil {
 				return err
 			}
-			if (logs == "") == (line == "") {
-				return hinted{usagef("explain needs either --log FILE or --line TEXT"), "see 'postmoat explain --help'"}
+			asked := len(args)
+			for _, x := range []string{logs, line} {
+				if x != "" {
+					asked++
+				}
+			}
+			if asked != 1 {
+				return hinted{usagef("explain needs either an ADDRESS, --log FILE or --line TEXT"), "see 'postmoat explain --help'"}
+			}
+			if len(args) == 1 {
+				conn.config = set.config
+				return explainAddress(c, &conn, args[0], format)
 			}
 			loc, now, err := clk.parse()
 			if err != nil {
@@ -70,7 +86,9 @@ matches and what it weighs. It bans nobody and looks at nothing on this host.`,
 		},
 	}
 	set.add(c)
+	conn.addSocket(c)
 	clk.add(c)
+	c.ValidArgsFunction = conn.complete(bannedMembers)
 	c.Flags().StringVar(&logs, "log", "", "explain every line of `FILE`, plain or compressed; - is standard input")
 	c.Flags().StringVar(&line, "line", "", "explain one line, `TEXT`")
 	addFormat(c, &format)

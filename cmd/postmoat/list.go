@@ -1,15 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/postmoat/postmoat/pkg/control"
 	"github.com/postmoat/postmoat/pkg/firewall"
 )
 
@@ -27,59 +32,180 @@ type listed struct {
 func listCommand() *cobra.Command {
 	var (
 		set    settings
+		conn   connection
 		kernel bool
+		wide   bool
+		query  control.Query
 		format string
 	)
 	c := &cobra.Command{
-		Use:   "list --firewall",
-		Short: "List what the firewall holds",
-		Long: `list --firewall reads back what the kernel really holds: every banned prefix,
-the door it is banned at, how long it still lasts, and how many packets it cut.`,
-		Example: "  postmoat list --firewall\n  postmoat list --firewall --format json | jq -r '.[].prefix'",
-		Args:    noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use:   "list [ADDRESS | PREFIX]",
+		Short: "List the running bans",
+		Long: `list asks the daemon which bans run: since when, until when, how many offenders
+they hold and how often these have knocked since. With an address or a prefix it
+lists those that hold it, or lie inside of it.
+
+list --firewall asks the kernel instead, what it really holds, and how many
+packets that cut; it needs no daemon.`,
+		Example: `  postmoat list
+  postmoat list 192.0.2.7
+  postmoat list --door smtp --sort knocks --wide
+  postmoat list --format json | jq -r '.[] | select(.level > 2).prefix'
+  postmoat list --firewall`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && query.Prefix != "" {
+				return usagef("list takes one address or prefix, got %q too", args[len(args)-1])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkFormat(format); err != nil {
 				return err
 			}
-			if !kernel {
-				return hinted{usagef("list needs --firewall"), "postmoat list --firewall"}
+			if len(args) == 1 {
+				query.Prefix = args[0]
 			}
-			cfg, err := set.load()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(c.Context(), firewallTimeout)
-			defer cancel()
-			rows, err := cfg.held(ctx)
-			if err != nil {
-				return err
-			}
-			out := c.OutOrStdout()
-			if format == "json" {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				return e.Encode(rows)
-			}
-			if len(rows) == 0 {
-				_, err := fmt.Fprintln(out, "the firewall holds no ban of postmoat")
-				return err
-			}
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "PREFIX\tDOOR\tREMAINING\tPACKETS\tBYTES\tBACKEND")
-			for _, r := range rows {
-				left := "no end of its own"
-				if r.Remaining != nil {
-					left = (time.Duration(*r.Remaining) * time.Second).String()
+			if kernel {
+				if query != (control.Query{}) || wide {
+					return usagef("list --firewall lists all that the kernel holds: it takes no filter, --sort or --wide")
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", r.Prefix, r.Door, left, r.Packets, r.Bytes, r.Backend)
+				return listKernel(c, &set, format)
 			}
-			return w.Flush()
+			if err := checkQuery(query); err != nil {
+				return err
+			}
+			conn.config = set.config
+			d, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			bans, err := d.Bans(c.Context(), query)
+			if errors.Is(err, control.ErrNotRunning) {
+				return hinted{err, "'postmoat list --firewall' asks the kernel, which may still hold bans; " + control.Hint(err)}
+			}
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return writeJSON(c.OutOrStdout(), bans)
+			}
+			return showBans(c.OutOrStdout(), bans, query, wide, time.Now())
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	set.add(c)
-	c.Flags().BoolVar(&kernel, "firewall", false, "read from the kernel")
+	conn.addSocket(c)
+	f := c.Flags()
+	f.BoolVar(&kernel, "firewall", false, "ask the kernel what it really holds")
+	f.StringVar(&query.Door, "door", "", "only those at `DOOR`: smtp or login")
+	f.StringVar(&query.Prefix, "prefix", "", "only those that hold `PREFIX`, or lie inside of it")
+	f.StringVar(&query.State, "state", "", "only those in `STATE`: \"in force\", waiting, hidden or \"dry run\"")
+	f.StringVar(&query.Sort, "sort", "", "`ORDER`: "+strings.Join(control.Sorts(), ", ")+" (default prefix)")
+	f.BoolVar(&wide, "wide", false, "also levels, rules and reasons")
 	addFormat(c, &format)
+	fixed := func(flag string, values ...string) {
+		if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
+	fixed("door", "smtp", "login")
+	fixed("sort", control.Sorts()...)
 	return c
+}
+
+// checkQuery finds what is wrong with a query before anybody is asked.
+func checkQuery(q control.Query) error {
+	err := q.Check()
+	if err == nil {
+		return nil
+	}
+	return hinted{usageError{err}, control.Hint(err)}
+}
+
+// listKernel lists what the firewall holds.
+func listKernel(c *cobra.Command, set *settings, format string) error {
+	cfg, err := set.load()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), firewallTimeout)
+	defer cancel()
+	rows, err := cfg.held(ctx)
+	if err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	if format == "json" {
+		return writeJSON(out, rows)
+	}
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(out, "the firewall holds no ban of postmoat")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PREFIX\tDOOR\tREMAINING\tPACKETS\tBYTES\tBACKEND")
+	for _, r := range rows {
+		left := "no end of its own"
+		if r.Remaining != nil {
+			left = (time.Duration(*r.Remaining) * time.Second).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", r.Prefix, r.Door, left, r.Packets, r.Bytes, r.Backend)
+	}
+	return w.Flush()
+}
+
+// showBans writes a table of bans.
+func showBans(out io.Writer, bans []control.Ban, q control.Query, wide bool, now time.Time) error {
+	if len(bans) == 0 {
+		text := "no ban runs"
+		if q.Prefix != "" {
+			text = "no ban holds " + q.Prefix + ", or lies inside of it"
+		} else if q.Door != "" || q.State != "" {
+			text = "no such ban runs"
+		}
+		_, err := fmt.Fprintln(out, text)
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	head := "PREFIX\tDOOR\tSINCE\tENDS\tMEMBERS\tKNOCKS\tSTATE"
+	if wide {
+		head += "\tLEVEL\tBECAUSE"
+	}
+	fmt.Fprintln(w, head)
+	for _, b := range bans {
+		state := b.State
+		if b.Pinned {
+			state += ", by hand"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", b.Prefix, b.Door, clock(b.From, now), ahead(b.Until, now),
+			number(uint64(len(b.Members))), number(b.Knocks), clean(state))
+		if wide {
+			fmt.Fprintf(w, "\t%d\t%s", b.Level, clean(reason(&b)))
+		}
+		fmt.Fprintln(w)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(bans) > 1 {
+		fmt.Fprintln(out, several(len(bans), "ban"))
+	}
+	return nil
+}
+
+// reason is why a ban is there, in a few words: the operator's, or its rules.
+func reason(b *control.Ban) string {
+	if b.Because != "" {
+		return b.Because
+	}
+	rules := slices.SortedFunc(maps.Keys(b.Rules), func(x, y string) int {
+		return cmp.Or(cmp.Compare(b.Rules[y], b.Rules[x]), strings.Compare(x, y))
+	})
+	for i, r := range rules {
+		rules[i] = fmt.Sprintf("%s %d", r, b.Rules[r])
+	}
+	return strings.Join(rules, ", ")
 }
 
 func flushCommand() *cobra.Command {
@@ -98,6 +224,9 @@ postmoat owns the firewall.`,
 				return err
 			}
 			lock, err := cfg.lock("flush")
+			if errors.Is(err, firewall.ErrBusy) {
+				return hinted{err, "where the daemon runs, 'postmoat unban --all' lifts all bans; or stop it first"}
+			}
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postmoat/postmoat/pkg/control"
 	"github.com/postmoat/postmoat/pkg/firewall"
 )
 
@@ -43,7 +44,7 @@ func run() int {
 		}
 		fmt.Fprintln(os.Stderr, line)
 	}
-	if h := cmp.Or(hint(err), firewall.Hint(err)); h != "" {
+	if h := cmp.Or(hint(err), control.Hint(err), firewall.Hint(err)); h != "" {
 		fmt.Fprintln(os.Stderr, "postmoat: hint: "+h)
 	}
 	if usage {
@@ -84,10 +85,9 @@ the host, collapses them into the networks that cost innocent addresses least,
 and bans those for a limited time.
 
 Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
-		Args:              noArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:          noArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return c.Help()
 		},
@@ -95,8 +95,15 @@ Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
 	})
-	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand(), runCommand())
+	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand(), runCommand(),
+		statusCommand(), banCommand(), unbanCommand(), reloadCommand(), pauseCommand(), resumeCommand(), eventsCommand())
 	c.AddCommand(manCommand())
+	c.InitDefaultCompletionCmd()
+	for _, x := range c.Commands() {
+		if x.Name() == "completion" {
+			x.Args, x.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return c
 }
 
@@ -106,7 +113,7 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if c.HasSubCommands() {
-		return hinted{usagef("no command %q", args[0]), "'postmoat --help' lists the commands"}
+		return hinted{usagef("no command %q", args[0]), "'" + c.CommandPath() + " --help' lists the commands"}
 	}
 	return hinted{usagef("%s takes no arguments, got %q", c.CommandPath(), args[0]), "see '" + c.CommandPath() + " --help'"}
 }

@@ -62,7 +62,10 @@ func operate(name, short, long string, do func(*cobra.Command, *control.Client) 
 	c := &cobra.Command{
 		Use: name, Short: short, Long: long, Example: "  postmoat " + name, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			d := conn.dial(c)
+			d, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
 			defer d.Close()
 			return do(c, d)
 		},

@@ -31,7 +31,10 @@ Exit code 0: all is well. 1: something is not, or the daemon does not run.`,
 			if err := checkFormat(format); err != nil {
 				return err
 			}
-			d := conn.dial(c)
+			d, err := conn.dial(c)
+			if err != nil {
+				return err
+			}
 			defer d.Close()
 			st, err := d.Status(c.Context())
 			if err != nil {

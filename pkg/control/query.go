@@ -37,6 +37,12 @@ func Sorts() []string { return slices.Sorted(maps.Keys(sorts)) }
 // states are those of [daemon.Held].
 var states = []string{"in force", "waiting", "hidden", "dry run"}
 
+// Check says what is wrong with the query, as the daemon would.
+func (q Query) Check() error {
+	_, err := parseQuery(q.values())
+	return err
+}
+
 // values are the query as it stands in an address.
 func (q Query) values() url.Values {
 	v := url.Values{}
