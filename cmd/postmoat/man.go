@@ -44,9 +44,9 @@ type manHead struct{ date, version string }
 
 // writeMan writes the page of a command, and those of the commands below it.
 func writeMan(folder string, c *cobra.Command, h manHead) error {
-	// help and completion are made when a command runs; here they are left out.
+	// help is made when a command runs; here it is left out.
 	for _, sub := range c.Commands() {
-		if !sub.IsAvailableCommand() || sub.Name() == "help" || sub.Name() == "completion" {
+		if !sub.IsAvailableCommand() || sub.Name() == "help" {
 			continue
 		}
 		if err := writeMan(folder, sub, h); err != nil {
