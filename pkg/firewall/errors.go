@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -50,4 +51,20 @@ func Hint(err error) string {
 		return e.Hint
 	}
 	return ""
+}
+
+// Explain makes an error that an operator can act on of what a system said to a
+// backend. meaning knows what that means: the kind (nil: nothing special) and the
+// hint. nil stays nil, and what has been explained stays as it is.
+func Explain(backend, op string, err error, meaning func(error) (kind error, hint string)) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	if kind, hint := meaning(err); kind != nil {
+		return &Error{Backend: backend, Op: op, Kind: kind, Hint: hint, Err: err}
+	}
+	return fmt.Errorf("%s: %s: %w", backend, op, err)
 }

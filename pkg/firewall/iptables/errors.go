@@ -5,7 +5,6 @@ package iptables
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -62,28 +61,20 @@ var meanings = []struct {
 }
 
 // explain makes an error that an operator can act on of what a program said.
-func explain(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*firewall.Error](err); ok {
-		return err
-	}
-	e := &firewall.Error{Backend: name, Op: op, Err: err}
+func explain(op string, err error) error { return firewall.Explain(name, op, err, meaning) }
+
+func meaning(err error) (kind error, hint string) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		e.Kind, e.Hint = firewall.ErrMissingProgram, "Install the packages iptables and ipset, or use backend: nftables."
-		return e
+		return firewall.ErrMissingProgram, "Install the packages iptables and ipset, or use backend: nftables."
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Kind, e.Hint = firewall.ErrUncertain, "A program did not end in time: read back what is there and repair it; if it happens again, the machine is overloaded."
-		return e
+		return firewall.ErrUncertain, "A program did not end in time: read back what is there and repair it; if it happens again, the machine is overloaded."
 	}
 	text := err.Error()
 	for _, m := range meanings {
 		if strings.Contains(text, m.text) {
-			e.Kind, e.Hint = m.kind, m.hint
-			return e
+			return m.kind, m.hint
 		}
 	}
-	return fmt.Errorf("%s: %s: %w", name, op, err)
+	return nil, ""
 }

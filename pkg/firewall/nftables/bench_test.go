@@ -25,22 +25,6 @@ import (
 //	go test -run '^$' -bench . -benchtime 5x ./pkg/firewall/nftables
 const present = 100_000
 
-func start(b *testing.B) firewall.Backend {
-	b.Helper()
-	firewalltest.NeedNamespace(b)
-	f := open(b, firewall.Options{Ports: firewalltest.Ports})
-	if err := f.Setup(b.Context(), nil); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := f.Teardown(context.Background()); err != nil {
-			b.Error(err)
-		}
-		f.Close()
-	})
-	return f
-}
-
 func apply(b *testing.B, f firewall.Backend, c ban.Change) {
 	b.Helper()
 	if err := f.Apply(b.Context(), c); err != nil {
@@ -70,7 +54,7 @@ func lines(entries []ban.Entry) string {
 // Load: 100,000 bans of five lengths, from nothing.
 func BenchmarkLoad(b *testing.B) {
 	b.Run("postmoat", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		all := firewalltest.Bulk(present, time.Now())
 		for b.Loop() {
 			apply(b, f, ban.Change{Add: all})
@@ -80,7 +64,7 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	})
 	b.Run("nft-f", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		all := firewalltest.Bulk(present, time.Now())
 		apply(b, f, ban.Change{Add: all[:100]}) // for the sets
 		file := b.TempDir() + "/all"
@@ -128,7 +112,7 @@ func BenchmarkOne(b *testing.B) {
 			func(e ban.Entry) ban.Change { return ban.Change{Remove: []ban.Entry{e}} }},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			f := start(b)
+			f := up(b)
 			apply(b, f, ban.Change{Add: firewalltest.Bulk(present, time.Now())})
 			var took []time.Duration
 			for b.Loop() {
@@ -153,7 +137,7 @@ func BenchmarkOne(b *testing.B) {
 		})
 	}
 	b.Run("nft-process", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		apply(b, f, ban.Change{Add: firewalltest.Bulk(present, time.Now())})
 		var took []time.Duration
 		for b.Loop() {
@@ -173,7 +157,7 @@ func BenchmarkOne(b *testing.B) {
 func BenchmarkRead(b *testing.B) {
 	all := firewalltest.Bulk(present, time.Now())
 	b.Run("active", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		apply(b, f, ban.Change{Add: all})
 		for b.Loop() {
 			if got, err := f.Active(b.Context()); err != nil || len(got) != present {
@@ -182,7 +166,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 	b.Run("counters-1000", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		apply(b, f, ban.Change{Add: all})
 		for b.Loop() {
 			if _, err := f.Counters(b.Context(), all[:1000]); err != nil {
@@ -191,7 +175,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 	b.Run("check", func(b *testing.B) {
-		f := start(b)
+		f := up(b)
 		apply(b, f, ban.Change{Add: all})
 		for b.Loop() {
 			if drift, err := f.Check(b.Context()); err != nil || !drift.OK() {
@@ -204,7 +188,7 @@ func BenchmarkRead(b *testing.B) {
 // Repair: somebody flushes the whole ruleset; from the end of that to 10,000
 // bans back in force, noticed by Watch.
 func BenchmarkRepair(b *testing.B) {
-	f := start(b)
+	f := up(b)
 	all := firewalltest.Bulk(10_000, time.Now())
 	apply(b, f, ban.Change{Add: all})
 	ctx, cancel := context.WithCancel(b.Context())
@@ -251,7 +235,7 @@ func BenchmarkPacket(b *testing.B) {
 }
 
 func packetCost(b *testing.B, bans int, lengths []int, clients uint32) {
-	f := start(b)
+	f := up(b)
 	all := make([]ban.Entry, bans)
 	for i := range all {
 		n := 0xf0000000 + uint32(i/len(lengths))<<10 + uint32(i%len(lengths))<<25

@@ -39,35 +39,41 @@ func (r *record) String() string {
 	return r.b.String()
 }
 
-// TestKeeper: what a foreign hand takes away is back soon, is counted, and the
-// log says who it was. What does us no harm is no repair.
-func TestKeeper(t *testing.T) {
+// keep runs a keeper of entries until the end of the test.
+func keep(t *testing.T, entries []ban.Entry, o firewall.KeeperOptions) (*Backend, *firewall.Keeper) {
+	t.Helper()
 	firewalltest.NeedNamespace(t)
 	firewalltest.NeedTool(t, "nft")
 	b, err := New(firewall.Options{Ports: firewalltest.Ports})
 	if err != nil {
 		t.Fatal(err)
 	}
+	k := firewall.NewKeeper(b, o)
+	if err := k.Want(t.Context(), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, entries); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { k.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		if err := errors.Join(b.Teardown(context.Background()), b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b, k
+}
+
+// TestKeeper: what a foreign hand takes away is back soon, is counted, and the
+// log says who it was. What does us no harm is no repair.
+func TestKeeper(t *testing.T) {
 	entries := firewalltest.Bulk(500, time.Now())
-	allow := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	var log record
-	k := firewall.NewKeeper(b, firewall.KeeperOptions{
+	b, k := keep(t, entries, firewall.KeeperOptions{
 		Every: time.Hour, // only the kernel tells
 		Log:   slog.New(slog.NewTextHandler(&log, nil)),
 	})
-	if err := k.Want(ctx, allow, entries); err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() { k.Run(ctx) })
-	defer func() {
-		cancel()
-		running.Wait()
-		if err := b.Teardown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
 
 	nft := func(script string) {
 		t.Helper()
@@ -89,7 +95,7 @@ func TestKeeper(t *testing.T) {
 	before := k.State().Repairs
 	nft("add table ip somebody\n")
 	nft("delete table ip somebody\n")
-	if d, err := b.Check(ctx); err != nil || len(d.Missing) > 0 {
+	if d, err := b.Check(t.Context()); err != nil || len(d.Missing) > 0 {
 		t.Errorf("check: %+v, %v", d, err)
 	}
 	if n := k.State().Repairs; n != before {
@@ -122,28 +128,10 @@ func inStep(t *testing.T, b *Backend, want []ban.Entry) {
 // TestKeeperUnderFire: the engine goes on while a foreign hand flushes and
 // deletes. In the end all is as the engine believes.
 func TestKeeperUnderFire(t *testing.T) {
-	firewalltest.NeedNamespace(t)
-	firewalltest.NeedTool(t, "nft")
-	b, err := New(firewall.Options{Ports: firewalltest.Ports})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	k := firewall.NewKeeper(b, firewall.KeeperOptions{Every: time.Second})
-	if err := k.Want(ctx, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	var running, talking sync.WaitGroup
-	running.Go(func() { k.Run(ctx) })
-	defer func() {
-		cancel()
-		running.Wait()
-		if err := b.Teardown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	b, k := keep(t, nil, firewall.KeeperOptions{Every: time.Second})
 	all := firewalltest.Bulk(3000, time.Now())
 	held := all[:0:0]
+	var talking sync.WaitGroup
 	var engineDone atomic.Bool
 	talking.Go(func() {
 		defer engineDone.Store(true)
@@ -155,7 +143,7 @@ func TestKeeperUnderFire(t *testing.T) {
 			if gone := rnd.IntN(5); gone < len(held) {
 				c.Remove, held = held[:gone:gone], held[gone:]
 			}
-			if err := k.Apply(ctx, c); err != nil && !errors.Is(err, firewall.ErrPending) {
+			if err := k.Apply(t.Context(), c); err != nil && !errors.Is(err, firewall.ErrPending) {
 				t.Error(err)
 			}
 		}
@@ -175,7 +163,7 @@ func TestKeeperUnderFire(t *testing.T) {
 	talking.Wait()
 	// The last of the foreign deeds may not have been seen yet.
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		drift, err := b.Check(ctx)
+		drift, err := b.Check(t.Context())
 		if st := k.State(); err == nil && drift.OK() && st.InStep {
 			break
 		}

@@ -40,7 +40,8 @@ func watch(t *testing.T, b firewall.Backend) chan firewall.Event {
 	return events
 }
 
-func up(t *testing.T) firewall.Backend {
+// up is a backend that is set up, and torn down at the end.
+func up(t testing.TB) firewall.Backend {
 	t.Helper()
 	firewalltest.NeedNamespace(t)
 	b := open(t, firewall.Options{Ports: firewalltest.Ports})

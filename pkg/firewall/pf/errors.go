@@ -3,7 +3,6 @@ package pf
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -16,14 +15,9 @@ const name = "pf"
 // explain makes an error that an operator can act on of what pfctl said. Texts
 // are looked for within standard error, which may hold notes as well; FreeBSD
 // and macOS end many with a full stop, OpenBSD does not.
-func explain(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*firewall.Error](err); ok {
-		return err
-	}
-	e := &firewall.Error{Backend: name, Op: op, Err: err}
+func explain(op string, err error) error { return firewall.Explain(name, op, err, meaning) }
+
+func meaning(err error) (kind error, hint string) {
 	text := ""
 	if r, ok := errors.AsType[*refusal](err); ok {
 		text = r.text
@@ -31,27 +25,25 @@ func explain(op string, err error) error {
 	says := func(s string) bool { return strings.Contains(text, s) }
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		e.Kind, e.Hint = firewall.ErrMissingProgram, "pfctl belongs to OpenBSD, FreeBSD and macOS; elsewhere use another backend."
+		return firewall.ErrMissingProgram, "pfctl belongs to OpenBSD, FreeBSD and macOS; elsewhere use another backend."
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Kind, e.Hint = firewall.ErrUncertain, "Read back what is there and repair it; if it happens again, the machine is overloaded."
+		return firewall.ErrUncertain, "Read back what is there and repair it; if it happens again, the machine is overloaded."
 	case says("/dev/pf: No such file"), says("/dev/pf: Device not configured"):
-		e.Kind, e.Hint = firewall.ErrMissingModule, "The kernel has no pf: on FreeBSD, kldload pf, and pf_load=YES in /boot/loader.conf."
+		return firewall.ErrMissingModule, "The kernel has no pf: on FreeBSD, kldload pf, and pf_load=YES in /boot/loader.conf."
 	case says("/dev/pf: Permission denied"), says("/dev/pf: Operation not permitted"), errors.Is(err, fs.ErrPermission):
-		e.Kind, e.Hint = firewall.ErrNotPermitted, "pfctl has to open /dev/pf for writing: run as root."
+		return firewall.ErrNotPermitted, "pfctl has to open /dev/pf for writing: run as root."
 	case says(": DIOC") && says("Operation not permitted"):
-		e.Kind, e.Hint = firewall.ErrNotPermitted, "The kernel refuses every change to pf: lower kern.securelevel, which is 2 or more (FreeBSD: 3)."
+		return firewall.ErrNotPermitted, "The kernel refuses every change to pf: lower kern.securelevel, which is 2 or more (FreeBSD: 3)."
 	case isConst(err):
-		e.Kind, e.Hint = firewall.ErrGone, "Somebody made a table const: set it up again. (Or kern.securelevel is too high.)"
+		return firewall.ErrGone, "Somebody made a table const: set it up again. (Or kern.securelevel is too high.)"
 	case says("Cannot allocate memory"):
-		e.Kind, e.Hint = firewall.ErrSetFull, "All tables together are full: set limit table-entries 1000000 in pf.conf, or lower collapse.budget."
+		return firewall.ErrSetFull, "All tables together are full: set limit table-entries 1000000 in pf.conf, or lower collapse.budget."
 	case saysLine(text, "pfctl: Invalid argument"):
-		e.Kind, e.Hint = firewall.ErrSetFull, "More entries in one table than FreeBSD hands over at once: raise the sysctl net.pf.request_maxcount (a loader tunable), or lower collapse.budget."
+		return firewall.ErrSetFull, "More entries in one table than FreeBSD hands over at once: raise the sysctl net.pf.request_maxcount (a loader tunable), or lower collapse.budget."
 	case says("does not exist"):
-		e.Kind, e.Hint = firewall.ErrGone, "Somebody removed the anchor or its tables: set it up again."
-	default:
-		return fmt.Errorf("%s: %s: %w", name, op, err)
+		return firewall.ErrGone, "Somebody removed the anchor or its tables: set it up again."
 	}
-	return e
+	return nil, ""
 }
 
 // gone says that a table or an anchor is not there.

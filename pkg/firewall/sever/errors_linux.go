@@ -1,9 +1,7 @@
 package sever
 
 import (
-	"context"
 	"errors"
-	"fmt"
 
 	"github.com/postmoat/postmoat/pkg/firewall"
 	"golang.org/x/sys/unix"
@@ -12,23 +10,16 @@ import (
 const name = "sever"
 
 // explain makes an error that an operator can act on of what the kernel said.
-func explain(op string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	e := &firewall.Error{Backend: name, Op: op, Err: err}
+func explain(op string, err error) error { return firewall.Explain(name, op, err, meaning) }
+
+func meaning(err error) (kind error, hint string) {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		e.Kind = firewall.ErrNotPermitted
-		e.Hint = "Needs CAP_NET_ADMIN: run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN."
+		return firewall.ErrNotPermitted, "Needs CAP_NET_ADMIN: run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN."
 	case errors.Is(err, unix.EOPNOTSUPP):
-		e.Kind = firewall.ErrMissingModule
-		e.Hint = "The kernel was built without CONFIG_INET_DIAG_DESTROY: bans hold, but a session that is open when its ban comes keeps its smtpd until smtpd_timeout."
+		return firewall.ErrMissingModule, "The kernel was built without CONFIG_INET_DIAG_DESTROY: bans hold, but a session that is open when its ban comes keeps its smtpd until smtpd_timeout."
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EINVAL):
-		e.Kind = firewall.ErrMissingModule
-		e.Hint = "The kernel has no sock_diag for TCP: try modprobe tcp_diag."
-	default:
-		return fmt.Errorf("%s: %s: %w", name, op, err)
+		return firewall.ErrMissingModule, "The kernel has no sock_diag for TCP: try modprobe tcp_diag."
 	}
-	return e
+	return nil, ""
 }
