@@ -130,7 +130,7 @@ func beDaemon(folder string) error {
 		Settings: s, Backend: b, DryRun: true, State: filepath.Join(folder, "state"), Now: clock.now,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level})),
 		Notify: func(n daemon.Notice, _ string) {
-			if n == daemon.Ready {
+			if n == daemon.CaughtUp {
 				close(ready)
 			}
 		},

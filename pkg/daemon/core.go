@@ -11,6 +11,7 @@ import (
 	"github.com/postmoat/postmoat/pkg/firewall"
 	"github.com/postmoat/postmoat/pkg/health"
 	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/source"
 )
 
 const (
@@ -110,6 +111,9 @@ func (c *core) feed(l *line, text []byte) {
 	c.count.lines++
 	at := l.read.Unix()
 	c.lineRate.Add(at, 1)
+	if !l.old {
+		f.quiet.Line(at)
+	}
 	ev := out.Event
 	switch ev.Kind {
 	case maillog.KindNone:
@@ -121,7 +125,6 @@ func (c *core) feed(l *line, text []byte) {
 	}
 	c.understood.Add(1, 0)
 	if !l.old {
-		f.quiet.Line(at)
 		f.skew.Line(ev.Time, at)
 	}
 	c.count.outcome(out)
@@ -166,7 +169,7 @@ func (c *core) ready() bool {
 		c.adopt()
 	}
 	c.d.log.Info("caught up with the logs", "bans", c.engine.Len(), "lines", c.count.lines)
-	c.d.notify(Ready, c.summary())
+	c.d.notify(CaughtUp, c.summary())
 	return true
 }
 
@@ -188,11 +191,12 @@ func (c *core) tick(ctx context.Context) {
 	}
 }
 
-// level says whether all lines that are written have been read, so that the
-// clock may go on without them.
+// level says whether all lines that are written, and can be read, have been: so
+// that the clock may go on without them.
 func (c *core) level() bool {
 	for _, f := range c.feeds {
-		if f.src.Status().Lag > 0 {
+		st := f.src.Status()
+		if st.Lag > 0 && (st.State == source.Following || st.State == source.CatchingUp) {
 			return false
 		}
 	}

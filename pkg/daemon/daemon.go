@@ -74,10 +74,11 @@ type Notice uint8
 
 // The notices.
 const (
-	Ready Notice = iota
-	Reloading
+	Ready     Notice = iota // the firewall holds the bans, the logs are being read
+	CaughtUp                // what had been written before the start has been read
+	Reloading               // Ready follows
 	Stopping
-	Alive
+	Alive // told every few seconds
 )
 
 // The phases of a daemon.
@@ -198,6 +199,7 @@ func (d *Daemon) work(ctx context.Context) error {
 		d.start(d.sources, f)
 	}
 	c.phase = catching
+	d.notify(Ready, c.summary())
 	c.loop(ctx)
 
 	c.phase = stopping

@@ -55,7 +55,7 @@ func startHost(t *testing.T, folder string, change func(*daemon.Options)) *host 
 	o := daemon.Options{
 		Settings: s, Backend: b, State: filepath.Join(folder, "state"), Version: "test",
 		Notify: func(n daemon.Notice, _ string) {
-			if n == daemon.Ready {
+			if n == daemon.CaughtUp {
 				select {
 				case <-ready:
 				default:

@@ -35,20 +35,24 @@ type reader struct {
 // readCounters reads what the firewall counts until ctx ends, and tells the
 // bans: a client that still knocks keeps its ban.
 func (d *Daemon) readCounters(ctx context.Context) {
-	every := min(readEvery, max(time.Second, time.Duration(d.settings.Engine.Ban.Time)*time.Second/16))
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
 	r := reader{last: make(map[firewall.Key]reading)}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		var due []ban.Entry
-		if d.in.do(ctx, func() { due = d.core.due(&r, every) }) != nil {
+		var every time.Duration
+		if d.in.do(ctx, func() {
+			every = min(readEvery, max(time.Second, time.Duration(d.settings.Engine.Ban.Time)*time.Second/16))
+			due = d.core.due(&r, every)
+		}) != nil {
 			return
 		}
+		timer.Reset(every)
 		if len(due) == 0 {
 			continue
 		}
