@@ -305,7 +305,7 @@ func (f *follower) retire() {
 	f.endGrowth()
 	t := f.queue[0]
 	f.queue = f.queue[1:]
-	if f.copying {
+	if t.copied {
 		// What was written between the copy and the emptying is in neither,
 		// and a line may have been cut in two: its rest must not pass for one.
 		f.queue[0].torn = t.half()

@@ -136,6 +136,9 @@ func (f *follower) resume(from Position) error {
 	renamed := from.File.Path == resolve(f.o.Path) &&
 		!slices.ContainsFunc(list, func(c candidate) bool { return c.live && c.key == (fileKey{from.File.Device, from.File.Inode}) })
 	f.copying = from.Copies && !renamed
+	for _, q := range f.queue {
+		q.copied = f.copying
+	}
 	f.replace()
 	return nil
 }
@@ -243,7 +246,7 @@ func (f *follower) look() bool {
 	}
 	if cur != nil {
 		f.update(func(s *Status) { s.Rotations += uint64(len(files)) })
-		f.copying = false
+		f.copying, cur.copied = false, false
 	}
 	// What cur has got until now is read before it is set aside.
 	f.queue = append(f.queue, files...)
@@ -317,10 +320,13 @@ func (f *follower) truncated() bool {
 		f.broken = true
 	}
 	f.update(func(s *Status) { s.Truncations++ })
-	f.copying = true
+	f.copying = len(f.queue) == 1 // else it was renamed since
 	torn := len(copies) == 0 && t.half()
 	t.restart()
 	t.torn = torn
+	for _, c := range copies {
+		c.copied = true
+	}
 	f.queue = append(copies, f.queue...)
 	return true
 }

@@ -34,6 +34,7 @@ type opened struct {
 	prev     *opened   // what lies before it without a gap
 	quiet    time.Time // since when a draining file has not grown
 	partial  bool      // something lies behind off that is no line yet
+	copied   bool      // it is a copy, made before the file at the path was emptied
 	torn     bool      // it begins with the rest of a line whose beginning is elsewhere
 	kept     bool      // its descriptor must stay open
 }
