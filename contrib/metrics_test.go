@@ -10,18 +10,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"gopkg.in/yaml.v3"
+
+	"github.com/postmoat/postmoat/pkg/control"
 )
 
-// contract are the metrics of the daemon and their labels. Alerts and dashboard
-// use these names; the daemon's own tests hold it to them too.
+// contract are the metrics of the daemon and their labels, which alerts and
+// dashboard use.
 var contract = map[string][]string{
 	"postmoat_build_info":                         {"version"},
 	"postmoat_lines_total":                        {"source"},
 	"postmoat_events_total":                       {"kind"},
 	"postmoat_offences_total":                     {"rule"},
-	"postmoat_bans":                               {"door", "bits"},
-	"postmoat_bans_started_total":                 {"door", "bits", "reason"},
+	"postmoat_bans":                               {"door", "family", "bits"},
+	"postmoat_bans_started_total":                 {"door", "family", "bits", "reason"},
 	"postmoat_bans_ended_total":                   {"end"},
 	"postmoat_firewall_entries":                   nil,
 	"postmoat_firewall_in_step":                   nil,
@@ -54,6 +58,33 @@ var contract = map[string][]string{
 	"process_cpu_seconds_total":     nil,
 	"go_goroutines":                 nil,
 	"up":                            nil,
+}
+
+// TestContract: the daemon has these metrics, with these labels, and no others.
+func TestContract(t *testing.T) {
+	ours := map[string][]string{}
+	for name, labels := range contract {
+		if strings.HasPrefix(name, "postmoat_") && !strings.HasSuffix(name, "_bucket") {
+			ours[name] = labels
+		}
+	}
+	theirs := map[string][]string{}
+	source := read(t, "../pkg/control/metrics.go")
+	for _, name := range control.MetricNames() {
+		theirs[name] = nil
+		if name == "postmoat_reaction_seconds" {
+			continue // a histogram
+		}
+		m := regexp.MustCompile(`\{"` + name + `", ".*", \w+, (?:nil|\[\]string\{(.*?)\}), `).FindStringSubmatch(source)
+		if m == nil {
+			t.Errorf("the labels of %s were not found", name)
+		} else if m[1] != "" {
+			theirs[name] = strings.Split(strings.ReplaceAll(m[1], `"`, ""), ", ")
+		}
+	}
+	if diff := cmp.Diff(ours, theirs, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("metrics (-in the contract +of the daemon):\n%s", diff)
+	}
 }
 
 var (
