@@ -36,7 +36,8 @@ restart() { systemctl daemon-reload && systemctl restart postmoat; }
 
 ip link set lo up
 rm -f "$log"
-install -m 640 -o root -g adm /dev/null "$log"
+echo "$(date +%Y-%m-%dT%H:%M:%S.%6N%:z) mx1 postfix/postfix-script[7]: starting the Postfix mail system" >"$log"
+chown root:adm "$log" && chmod 640 "$log"
 
 say "dpkg -i"
 dpkg -i /mnt/postmoat.deb || fail "dpkg -i"

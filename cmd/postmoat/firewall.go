@@ -78,8 +78,10 @@ func (l *loaded) backend(ctx context.Context) (firewall.Backend, error) {
 	return nil, fmt.Errorf("no firewall works here: %w", errors.Join(errs...))
 }
 
-// kept are the variables that firewall programs may see.
-var kept = []string{"PATH", "TZ", "TERM", "XTABLES_LOCKFILE"}
+// kept are the variables that firewall programs may see. They have no use for
+// NOTIFY_SOCKET, but the daemon tells systemd there that it is ready, long after
+// the environment was cleaned.
+var kept = []string{"PATH", "TZ", "TERM", "XTABLES_LOCKFILE", "NOTIFY_SOCKET"}
 
 // cleanEnvironment takes everything out of the environment that no program we
 // run needs to know.
