@@ -30,7 +30,8 @@ attack() {
 	done >>"$log"
 }
 banned() { postmoat list --format json | grep -qF "$1"; }
-in_kernel() { nft list table inet postmoat 2>/dev/null | grep -qF "$1"; }
+in_kernel() { postmoat list --firewall | grep -qF "$1"; }
+again() { [ "$(systemctl show -p NRestarts --value postmoat)" -ge 1 ] && systemctl is-active -q postmoat; }
 not() { ! "$@"; }
 restart() { systemctl daemon-reload && systemctl restart postmoat; }
 
@@ -38,6 +39,12 @@ ip link set lo up
 rm -f "$log"
 echo "$(date +%Y-%m-%dT%H:%M:%S.%6N%:z) mx1 postfix/postfix-script[7]: starting the Postfix mail system" >"$log"
 chown root:adm "$log" && chmod 640 "$log"
+
+# A Postfix that was never set up here is no Postfix.
+if command -v postconf >/dev/null && ! postconf mail_version >/dev/null 2>&1; then
+	mkdir -p /etc/postfix
+	echo 'compatibility_level = 3.6' >/etc/postfix/main.cf
+fi
 
 say "dpkg -i"
 dpkg -i /mnt/postmoat.deb || fail "dpkg -i"
@@ -70,7 +77,7 @@ else
 
 	say "kill -9"
 	kill -9 "$pid"
-	until_ok 60 bash -c "systemctl is-active -q postmoat && [ \$(systemctl show -p MainPID --value postmoat) != $pid ]" || fail "not started again"
+	until_ok 60 again || fail "not started again"
 	until_ok 20 banned 198.51.100.7 || fail "the ban is gone"
 
 	say "reload"
@@ -79,8 +86,8 @@ else
 	echo 'ban: {tmie: 1h}' >>/etc/postmoat/postmoat.yaml
 	if systemctl reload postmoat; then fail "a broken configuration was taken"; fi
 	systemctl is-active -q postmoat || fail "a broken configuration ended it"
-	banned 198.51.100.7 || fail "a broken configuration lifted bans"
 	cp /tmp/good.yaml /etc/postmoat/postmoat.yaml
+	banned 198.51.100.7 || fail "a broken configuration lifted bans"
 
 	say "unban"
 	postmoat unban 198.51.100.7
