@@ -63,6 +63,8 @@ func (j *journal) Run(ctx context.Context, from Position, fn func(Line) error) e
 		how = seekCursor
 	case j.time > 0:
 		how = seekTime
+	case j.o.Start == FromEnd:
+		how, j.time = seekTime, j.began // what comes before journalctl has found the end is not missed
 	}
 	pause := j.o.Retry
 	for ctx.Err() == nil {
@@ -151,8 +153,6 @@ func (j *journal) args(how seek) []string {
 		args = append(args, "--no-tail", "--cursor="+j.cursor)
 	case how == seekTime:
 		args = append(args, "--no-tail", fmt.Sprintf("--since=@%d.%06d", j.time/1e6, j.time%1e6))
-	case j.o.Start == FromEnd:
-		args = append(args, "--lines=0")
 	default:
 		args = append(args, "--no-tail")
 	}
