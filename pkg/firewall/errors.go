@@ -54,16 +54,16 @@ func Hint(err error) string {
 }
 
 // Explain makes an error that an operator can act on of what a system said to a
-// backend. meaning knows what that means: the kind (nil: nothing special) and the
-// hint. nil stays nil, and what has been explained stays as it is.
-func Explain(backend, op string, err error, meaning func(error) (kind error, hint string)) error {
+// backend. meaning knows what that means: the hint and the
+// kind (nil: nothing special). nil stays nil, and what has been explained stays as it is.
+func Explain(backend, op string, err error, meaning func(error) (hint string, kind error)) error {
 	if err == nil {
 		return nil
 	}
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
-	if kind, hint := meaning(err); kind != nil {
+	if hint, kind := meaning(err); kind != nil {
 		return &Error{Backend: backend, Op: op, Kind: kind, Hint: hint, Err: err}
 	}
 	return fmt.Errorf("%s: %s: %w", backend, op, err)

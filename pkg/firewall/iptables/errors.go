@@ -63,18 +63,18 @@ var meanings = []struct {
 // explain makes an error that an operator can act on of what a program said.
 func explain(op string, err error) error { return firewall.Explain(name, op, err, meaning) }
 
-func meaning(err error) (kind error, hint string) {
+func meaning(err error) (hint string, kind error) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return firewall.ErrMissingProgram, "Install the packages iptables and ipset, or use backend: nftables."
+		return "Install the packages iptables and ipset, or use backend: nftables.", firewall.ErrMissingProgram
 	case errors.Is(err, context.DeadlineExceeded):
-		return firewall.ErrUncertain, "A program did not end in time: read back what is there and repair it; if it happens again, the machine is overloaded."
+		return "A program did not end in time: read back what is there and repair it; if it happens again, the machine is overloaded.", firewall.ErrUncertain
 	}
 	text := err.Error()
 	for _, m := range meanings {
 		if strings.Contains(text, m.text) {
-			return m.kind, m.hint
+			return m.hint, m.kind
 		}
 	}
-	return nil, ""
+	return "", nil
 }

@@ -17,7 +17,7 @@ const name = "pf"
 // and macOS end many with a full stop, OpenBSD does not.
 func explain(op string, err error) error { return firewall.Explain(name, op, err, meaning) }
 
-func meaning(err error) (kind error, hint string) {
+func meaning(err error) (hint string, kind error) {
 	text := ""
 	if r, ok := errors.AsType[*refusal](err); ok {
 		text = r.text
@@ -25,25 +25,25 @@ func meaning(err error) (kind error, hint string) {
 	says := func(s string) bool { return strings.Contains(text, s) }
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return firewall.ErrMissingProgram, "pfctl belongs to OpenBSD, FreeBSD and macOS; elsewhere use another backend."
+		return "pfctl belongs to OpenBSD, FreeBSD and macOS; elsewhere use another backend.", firewall.ErrMissingProgram
 	case errors.Is(err, context.DeadlineExceeded):
-		return firewall.ErrUncertain, "Read back what is there and repair it; if it happens again, the machine is overloaded."
+		return "Read back what is there and repair it; if it happens again, the machine is overloaded.", firewall.ErrUncertain
 	case says("/dev/pf: No such file"), says("/dev/pf: Device not configured"):
-		return firewall.ErrMissingModule, "The kernel has no pf: on FreeBSD, kldload pf, and pf_load=YES in /boot/loader.conf."
+		return "The kernel has no pf: on FreeBSD, kldload pf, and pf_load=YES in /boot/loader.conf.", firewall.ErrMissingModule
 	case says("/dev/pf: Permission denied"), says("/dev/pf: Operation not permitted"), errors.Is(err, fs.ErrPermission):
-		return firewall.ErrNotPermitted, "pfctl has to open /dev/pf for writing: run as root."
+		return "pfctl has to open /dev/pf for writing: run as root.", firewall.ErrNotPermitted
 	case says(": DIOC") && says("Operation not permitted"):
-		return firewall.ErrNotPermitted, "The kernel refuses every change to pf: lower kern.securelevel, which is 2 or more (FreeBSD: 3)."
+		return "The kernel refuses every change to pf: lower kern.securelevel, which is 2 or more (FreeBSD: 3).", firewall.ErrNotPermitted
 	case isConst(err):
-		return firewall.ErrGone, "Somebody made a table const: set it up again. (Or kern.securelevel is too high.)"
+		return "Somebody made a table const: set it up again. (Or kern.securelevel is too high.)", firewall.ErrGone
 	case says("Cannot allocate memory"):
-		return firewall.ErrSetFull, "All tables together are full: set limit table-entries 1000000 in pf.conf, or lower collapse.budget."
+		return "All tables together are full: set limit table-entries 1000000 in pf.conf, or lower collapse.budget.", firewall.ErrSetFull
 	case saysLine(text, "pfctl: Invalid argument"):
-		return firewall.ErrSetFull, "More entries in one table than FreeBSD hands over at once: raise the sysctl net.pf.request_maxcount (a loader tunable), or lower collapse.budget."
+		return "More entries in one table than FreeBSD hands over at once: raise the sysctl net.pf.request_maxcount (a loader tunable), or lower collapse.budget.", firewall.ErrSetFull
 	case says("does not exist"):
-		return firewall.ErrGone, "Somebody removed the anchor or its tables: set it up again."
+		return "Somebody removed the anchor or its tables: set it up again.", firewall.ErrGone
 	}
-	return nil, ""
+	return "", nil
 }
 
 // gone says that a table or an anchor is not there.
