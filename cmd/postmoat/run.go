@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -191,7 +192,7 @@ func (o *runOptions) drop(cfg *loaded, backend string, log *slog.Logger) error {
 	case "iptables":
 		keep = append(keep, privilege.NetAdmin, privilege.NetRaw)
 	}
-	r, err := privilege.Drop(privilege.Options{User: name, Groups: []string{"adm", "systemd-journal", cfg.Control.Group}, Keep: keep})
+	r, err := privilege.Drop(privilege.Options{User: name, Groups: append(slices.Clone(daemonGroups), cfg.Control.Group), Keep: keep})
 	if err != nil {
 		var e *privilege.Error
 		if errors.As(err, &e) && e.Hint != "" {

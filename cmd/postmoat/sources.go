@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -71,6 +72,11 @@ func (l *loaded) sources(ctx context.Context, log *slog.Logger) ([]daemon.Source
 }
 
 func fileSource(path string, zone *time.Location) daemon.Source {
+	// The name under which its place is kept must not depend on where the
+	// daemon was started.
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
+	}
 	return daemon.Source{
 		Key: "file:" + path, Location: zone,
 		New: func(start source.Start) source.Source {
