@@ -78,6 +78,7 @@ func (i installation) make(target string, vars ...string) string {
 	i.t.Helper()
 	args := append([]string{"-C", "..", "--no-print-directory", target, "DESTDIR=" + i.root, "BINARY=" + i.binary, "SHARE=" + i.share}, vars...)
 	cmd := exec.Command("make", args...)
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=") // not those of a make that runs the tests
 	if os.Getuid() == 0 && reachable(".") {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}

@@ -55,8 +55,8 @@ man -w 5 postmoat.yaml >/dev/null || fail "no man page of the configuration"
 man -w 8 postmoat-check >/dev/null || fail "no man page of check"
 postmoat check || fail "check"
 
-if ! postmoat --help | grep -q '^  run '; then
-	say "this program has no run yet: the service is not started"
+if ! postmoat --help | grep -q '^  run ' || ! postmoat --help | grep -q '^  status '; then
+	say "this program has no run or no status yet: the service is not looked at"
 else
 	say "the service"
 	systemctl is-active postmoat || fail "not active"
@@ -126,9 +126,18 @@ else
 		rm /etc/systemd/system/postmoat.service.d/iptables.conf
 		cp /tmp/good.yaml /etc/postmoat/postmoat.yaml
 	fi
+	echo 'metrics: {listen: "127.0.0.1:9155"}' >>/etc/postmoat/postmoat.yaml
 	restart || fail "restart"
 	attack 198.51.100.8 12
 	until_ok 20 in_kernel 198.51.100.8 || fail "not banned at the end"
+
+	say "metrics"
+	exec 3<>/dev/tcp/127.0.0.1/9155
+	printf 'GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+	sed '1,/^\r$/d' <&3 >/tmp/metrics
+	exec 3>&-
+	grep -q '^postmoat_bans{bits="32",door="smtp",family="ipv4"} 1$' /tmp/metrics || fail "no ban in the metrics: $(grep -c . /tmp/metrics) lines"
+	if command -v promtool >/dev/null; then promtool check metrics </tmp/metrics || fail "promtool"; fi
 fi
 
 say "dpkg -i, the same again"
