@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,14 +60,7 @@ from is never banned.`,
 			if format == "json" {
 				return writeJSON(out, bans)
 			}
-			now := time.Now()
-			for _, b := range bans {
-				until := ", until it is unbanned"
-				if b.Until != nil {
-					until = " until " + ahead(b.Until, now)
-				}
-				fmt.Fprintf(out, "banned %s at door %s%s, %s\n", b.Prefix, b.Door, until, clean(b.State))
-			}
+			showBanned(out, bans, time.Now())
 			return nil
 		},
 	}
@@ -76,6 +71,30 @@ from is never banned.`,
 	addFormat(c, &format)
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	return c
+}
+
+// showBanned says what was banned, a line for each prefix.
+func showBanned(out io.Writer, bans []control.Ban, now time.Time) {
+	doors := map[string][]string{}
+	for _, b := range bans {
+		doors[b.Prefix] = append(doors[b.Prefix], b.Door)
+	}
+	for _, b := range bans {
+		at := doors[b.Prefix]
+		if at == nil {
+			continue // told already
+		}
+		doors[b.Prefix] = nil
+		word := "door "
+		if len(at) > 1 {
+			word = "doors "
+		}
+		until := ", until it is unbanned"
+		if b.Until != nil {
+			until = " until " + ahead(b.Until, now)
+		}
+		fmt.Fprintf(out, "banned %s at %s%s%s, %s\n", b.Prefix, word, strings.Join(at, " and "), until, clean(b.State))
+	}
 }
 
 func unbanCommand() *cobra.Command {

@@ -143,7 +143,10 @@ func (n *connection) complete(values func(ctx context.Context, d *control.Client
 func bannedPrefixes(ctx context.Context, d *control.Client) ([]string, error) {
 	bans, err := d.Bans(ctx, control.Query{})
 	var out []string
-	for _, b := range bans {
+	for i, b := range bans {
+		if i > 0 && bans[i-1].Prefix == b.Prefix {
+			continue // at the other door
+		}
 		out = append(out, b.Prefix+"\t"+clean(b.Door+", "+several(len(b.Members), "member")))
 	}
 	return out, err
