@@ -67,7 +67,7 @@ func New(o Options) *Engine {
 		e.allow = new(prefix.Set)
 	}
 	e.front = Front{rules: o.Rules, joiner: maillog.NewJoiner()}
-	e.roll.seats = make([]seat, Seats)
+	e.roll.seats = new([Seats]seat)
 	e.good = score.NewGood(o.Clients)
 	e.breaker = ban.NewBreaker(o.AddressesPerMinute, o.KnownGood)
 	for d := range e.tables {
@@ -181,20 +181,22 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	}
 	out.Hits, out.Offences = r.hits, r.offences
 	if before {
-		e.remember(ev, r.at)
+		e.remember(ev, r.at, &score.Ref{})
 		if out.Offences > 0 && !e.allow.Contains(ev.Client) {
 			e.good.Offended(ev.Client, r.at)
 		}
 		return out
 	}
-	s := e.seat(ev.Client, out)
+	s := e.seat(ev.Client, r.session, out)
 	// The user name stands before the address in Dovecot's auth lines: good
 	// enough to be shown, not to act on.
 	if s.bans != [maillog.NumDoors]*ban.Ban{} && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, r.at, out) {
 		return out
 	}
 	out.Verdict = Neutral
-	e.remember(ev, r.at)
+	if ev.Messages|ev.Logins != 0 {
+		e.remember(ev, r.at, &s.record)
+	}
 	if out.Offences == 0 {
 		return out
 	}
@@ -293,13 +295,13 @@ func (e *Engine) knock(s *seat, ev *maillog.Event, at int64, out *Outcome) bool 
 	return true
 }
 
-// remember keeps the good evidence of an event.
-func (e *Engine) remember(ev *maillog.Event, at int64) {
+// remember keeps the good evidence of an event. ref may know its record.
+func (e *Engine) remember(ev *maillog.Event, at int64, ref *score.Ref) {
 	if ev.Messages == 0 && ev.Logins == 0 {
 		return
 	}
 	if ev.Messages > 0 {
-		e.good.Message(ev.Client, at, int(ev.Messages))
+		e.good.MessageOf(ref, ev.Client, at, int(ev.Messages))
 	}
 	if ev.Logins > 0 {
 		e.good.Login(ev.Client, at, int(ev.Logins), hash(ev.SASLUser))

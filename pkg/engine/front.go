@@ -42,6 +42,7 @@ type reading struct {
 	at       int64
 	hits     rule.Hits
 	offences uint32
+	session  *maillog.Session
 }
 
 func (f *Front) read(src uint32, seq uint64, ev *maillog.Event) (r reading) {
@@ -64,6 +65,7 @@ func (f *Front) read(src uint32, seq uint64, ev *maillog.Event) (r reading) {
 	if ev.Kind == maillog.KindNone {
 		return r
 	}
+	r.session = ses
 	var ok bool
 	r.at, ok = f.clock.accept(ev.Time, ev.PID)
 	r.event, r.late = true, !ok

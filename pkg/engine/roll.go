@@ -6,6 +6,7 @@ import (
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/score"
 )
 
 // Seats is how many clients the roll of an Engine holds, see [Outcome].
@@ -16,26 +17,28 @@ const seatBits = 13
 // A roll remembers the answers to what is asked again and again about the
 // clients of the latest lines. It is no part of the state.
 type roll struct {
-	seats []seat // by hash; the later client takes the place of the one before
+	seats *[Seats]seat // by hash; the later client takes the place of the one before
 }
 
 type seat struct {
 	client  netip.Addr
-	version uint64                          // of the books when bans were looked up
-	bans    [maillog.NumDoors]*ban.Ban      // that hold the client
-	allowed uint8                           // 0: not asked yet
-	_       [64 - 24 - 8 - 8*doors - 1]byte // one cache line
+	version uint64                     // of the books when bans were looked up
+	bans    [maillog.NumDoors]*ban.Ban // that hold the client
+	record  score.Ref                  // its good evidence
+	allowed uint8                      // 0: not asked yet
 }
 
 const (
-	doors = int(maillog.NumDoors)
-
 	isAllowed  = 1
 	notAllowed = 2
 )
 
-// at is the seat of a client. fresh says that it was another's, or nobody's.
-func (r *roll) at(a netip.Addr) (i uint32, fresh bool) {
+// at is the seat of a client; hint is where it may be. fresh says that it was
+// another's, or nobody's.
+func (r *roll) at(a netip.Addr, hint uint32) (i uint32, fresh bool) {
+	if r.seats[hint&(Seats-1)].client == a {
+		return hint & (Seats - 1), false
+	}
 	b := a.As16()
 	h := binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
 	i = uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
@@ -47,26 +50,33 @@ func (r *roll) at(a netip.Addr) (i uint32, fresh bool) {
 }
 
 // clear forgets all.
-func (r *roll) clear() { clear(r.seats) }
+func (r *roll) clear() { *r.seats = [Seats]seat{} }
 
-// seat finds the seat of the client of an event and the bans that hold it.
-func (e *Engine) seat(a netip.Addr, out *Outcome) *seat {
-	out.Seat, out.Fresh = e.roll.at(a)
-	s := &e.roll.seats[out.Seat]
-	version := uint64(1)
-	for _, b := range e.books {
-		version += b.Version()
+// seat finds the seat of the client of an event of session ses, which may be
+// nil, and the bans that hold it.
+func (e *Engine) seat(a netip.Addr, ses *maillog.Session, out *Outcome) *seat {
+	if ses != nil {
+		out.Seat, out.Fresh = e.roll.at(a, ses.Seat)
+		ses.Seat = out.Seat
+	} else {
+		out.Seat, out.Fresh = e.roll.at(a, 0)
 	}
-	if s.version != version {
+	s := &e.roll.seats[out.Seat&(Seats-1)]
+	if version := 1 + e.books[0].Version() + e.books[1].Version(); s.version != version {
 		s.version = version
-		for d, b := range e.books {
-			s.bans[d] = nil
-			if b.Len() > 0 {
-				s.bans[d] = b.Lookup(a)
-			}
-		}
+		e.lookUp(s)
 	}
 	return s
+}
+
+// lookUp finds the bans that hold the client of a seat.
+func (e *Engine) lookUp(s *seat) {
+	for d, b := range e.books {
+		s.bans[d] = nil
+		if b.Len() > 0 {
+			s.bans[d] = b.Lookup(s.client)
+		}
+	}
 }
 
 // allowed says whether the client of a seat is on the allowlist.

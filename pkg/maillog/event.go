@@ -55,6 +55,11 @@ type Event struct {
 
 	Commands Commands // the summary of a disconnect (Postfix 3.0+)
 
+	// by read the line, and head says which of its heads it begins with: lines
+	// of one by and head have the same Stamp and Host. by is nil for others.
+	by   *Parser
+	head uint32
+
 	// What follows and more was set, and has to be cleared.
 	dirty   bool
 	escaped bool // Message still holds JSON escapes

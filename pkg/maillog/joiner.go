@@ -31,6 +31,7 @@ type Joiner struct {
 	messages *table[message]
 	hosts    *table[bool] // by source and host: the latest disconnect had a summary
 	serial   uint64
+	lone     Session // of a disconnect that nothing was known of
 
 	// The source of the last line: mostly there is one.
 	current   *sourceState
@@ -171,6 +172,12 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 	name := o.origin(src, ev)
 	hk, k := name.host, name.tag
 	k.mixUint(uint64(ev.PID))
+	if ev.Kind == SMTPDDisconnect {
+		*j.hosts.put(hk) = ev.Commands.Present
+		s := j.last(k, ev)
+		j.summary(s, ev)
+		return s
+	}
 	s := j.session(j.sessions, k, ev, ev.Kind == SMTPDConnect || ev.Kind == SMTPDConnectUnknown)
 	switch ev.Kind {
 	case SMTPDPTRMismatch:
@@ -191,19 +198,35 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 		if ev.Stage == StageEndOfMessage {
 			s.Rejected += ev.Count
 		}
-	case SMTPDDisconnect:
-		*j.hosts.put(hk) = ev.Commands.Present
-		j.summary(s, ev)
-		j.sessions.remove(k)
 	}
+	return s
+}
+
+// last is [Joiner.session] for the last line of a session, which is removed.
+func (j *Joiner) last(k key, ev *Event) *Session {
+	slot, e := j.sessions.find(k)
+	if e < 0 { // it would be put there, and removed
+		j.serial++
+		if j.sessions.len == j.sessions.max {
+			j.sessions.evict()
+		}
+		j.lone = Session{Client: ev.Client, Serial: j.serial}
+		return &j.lone
+	}
+	s := &j.sessions.entries[e].value
+	if s.Client != ev.Client {
+		j.serial++
+		*s = Session{Client: ev.Client, Serial: j.serial}
+	}
+	j.sessions.removeAt(slot, e)
 	return s
 }
 
 // session returns the session of k; it opens one when there is none, when a
 // connect says so, or when the one there is another client's.
 func (j *Joiner) session(t *table[Session], k key, ev *Event, fresh bool) *Session {
-	s := t.put(k)
-	if s.Serial == 0 || s.Client != ev.Client || fresh && !s.Early {
+	s, none := t.at(k)
+	if none || s.Client != ev.Client || fresh && !s.Early {
 		j.serial++
 		*s = Session{Client: ev.Client, Serial: j.serial}
 	}
@@ -259,7 +282,8 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 		return
 	}
 	host.mix(ev.QueueID)
-	*j.messages.put(host) = message{Client: ev.Client, Time: ev.Time, Session: session, Serial: s.Serial}
+	m, _ := j.messages.at(host)
+	*m = message{Client: ev.Client, Time: ev.Time, Session: session, Serial: s.Serial}
 }
 
 // byQueueID finds the message of ev.

@@ -5,6 +5,9 @@ package maillog
 type origin struct {
 	src  uint32
 	good bool
+	by   *Parser // of the last line of this origin
+	head uint32
+	tags int    // length of the tag
 	text []byte // from the host to the end of the tag, reused
 	n    int    // text[:n] is the host
 	host key    // of the source and the host
@@ -13,20 +16,26 @@ type origin struct {
 
 // origin is that of ev at source src, good until the next call.
 func (o *sourceState) origin(src uint32, ev *Event) *origin {
+	// The tags that a Parser reads by itself differ in length.
+	x := &o.names[len(ev.Tag)&7]
+	if ev.by != nil && x.by == ev.by && x.head == ev.head && x.tags == len(ev.Tag) && x.src == src {
+		return x
+	}
 	n := behind(ev.Host, ev.Tag)
 	if n < len(ev.Host) {
 		// No names, or not of one line.
 		x := &o.names[0]
 		x.set(src, ev)
+		x.by = nil
 		x.good = false
 		return x
 	}
 	both := ev.Host[:n+len(ev.Tag)]
-	x := &o.names[len(ev.Tag)&7]
 	if !x.good || x.n != len(ev.Host) || x.src != src || !sameText(x.text, both) {
 		x.set(src, ev)
 		x.good, x.text, x.n = true, append(x.text[:0], both...), len(ev.Host)
 	}
+	x.by, x.head, x.tags = ev.by, ev.head, len(ev.Tag)
 	return x
 }
 

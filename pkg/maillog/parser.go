@@ -10,7 +10,8 @@ type Parser struct {
 	// The last line's stamp of RFC 3164 and its host, with the blanks behind
 	// them.
 	head  [maxHead]byte
-	n     int // length of head; 0: none
+	n     int    // length of head; 0: none
+	no    uint32 // number of head
 	stamp Stamp
 
 	peers [512]knownPeer // by pid
@@ -43,6 +44,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 			return p.any(line, ev)
 		}
 		ev.clear()
+		ev.by, ev.head = p, p.no
 		ev.Stamp, ev.Host, ev.Tag, ev.Message = p.stamp, b[len("Nov  5 08:46:49 "):n-1], t[:len("dovecot")], t[len("dovecot: "):]
 		ev.dirty = true
 		return classify(ev, dovecotProgram)
@@ -81,6 +83,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		return false
 	}
 	ev.clear()
+	ev.by, ev.head = p, p.no
 	ev.Stamp, ev.PID = p.stamp, decimal(d, i)
 	ev.Host, ev.Tag, ev.Message = b[len("Nov  5 08:46:49 "):n-1], t[:end], m
 	if end == len("postfix/smtpd") && m[0] != 'm' {
@@ -133,6 +136,7 @@ func (p *Parser) learn(b []byte) int {
 		return 0
 	}
 	p.n = i + 1
+	p.no++
 	copy(p.head[:], b[:p.n])
 	return p.n
 }

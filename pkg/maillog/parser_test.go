@@ -31,6 +31,10 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		events++
 		got := ev
 		got.dirty, want.dirty = false, false
+		if got.by != nil && got.by != &p {
+			t.Fatalf("line %d: %q: read by another parser", n, line)
+		}
+		got.by, got.head = nil, 0
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
 		}

@@ -44,7 +44,6 @@ type table[V any] struct {
 	oldest  int32 // list by use; none is -1
 	newest  int32
 	free    int32
-	slot    int // of the entry that was put last, unless it has moved
 	len     int
 	evicted uint64
 }
@@ -62,16 +61,16 @@ func newTable[V any](limit int) *table[V] {
 // find returns the slot of k in the index and its entry, -1 when it is not
 // there.
 func (t *table[V]) find(k key) (slot int, e int32) {
-	mask := len(t.index) - 1
+	index := t.index
+	mask := len(index) - 1
 	slot = int(k[0]) & mask
-	for t.index[slot] != 0 {
-		e = t.index[slot] - 1
-		if t.entries[e].key == k {
+	for {
+		e = index[slot&(len(index)-1)] - 1
+		if e < 0 || t.entries[e].key == k {
 			return slot, e
 		}
 		slot = (slot + 1) & mask
 	}
-	return slot, -1
 }
 
 // get returns the value of k and marks it as used; nil when it is not there.
@@ -84,27 +83,38 @@ func (t *table[V]) get(k key) *V {
 	return &t.entries[e].value
 }
 
+// use makes e the newest.
 func (t *table[V]) use(e int32) {
-	if e != t.newest {
-		t.unlink(e)
-		t.link(e)
+	if e == t.newest {
+		return
 	}
+	t.unlink(&t.entries[e])
+	t.link(&t.entries[e], e)
 }
 
 // put returns the value of k, a zero one when it was not there.
 func (t *table[V]) put(k key) *V {
+	v, fresh := t.at(k)
+	if fresh {
+		var zero V
+		*v = zero
+	}
+	return v
+}
+
+// at returns the value of k and whether it was not there; then it is any old
+// value, which the caller must overwrite.
+func (t *table[V]) at(k key) (v *V, fresh bool) {
 	if e := t.newest; e >= 0 && t.entries[e].key == k {
-		return &t.entries[e].value
+		return &t.entries[e].value, false
 	}
 	slot, e := t.find(k)
 	if e >= 0 {
 		t.use(e)
-		t.slot = slot
-		return &t.entries[e].value
+		return &t.entries[e].value, false
 	}
 	if t.len == t.max {
-		t.evicted++
-		t.remove(t.entries[t.oldest].key)
+		t.evict()
 		slot, _ = t.find(k)
 	}
 	if 2*(t.len+1) > len(t.index) {
@@ -114,39 +124,48 @@ func (t *table[V]) put(k key) *V {
 	e = t.free
 	if e >= 0 {
 		t.free = t.entries[e].next
-		t.entries[e] = entry[V]{key: k}
 	} else {
 		e = int32(len(t.entries))
-		t.entries = append(t.entries, entry[V]{key: k})
+		t.entries = append(t.entries, entry[V]{})
 	}
-	t.index[slot], t.slot = e+1, slot
-	t.link(e)
+	x := &t.entries[e]
+	x.key = k
+	t.index[slot] = e + 1
+	t.link(x, e)
 	t.len++
-	return &t.entries[e].value
+	return &x.value, true
+}
+
+// evict forgets what was not used for longest.
+func (t *table[V]) evict() {
+	t.evicted++
+	t.remove(t.entries[t.oldest].key)
 }
 
 // remove forgets k. Its value stays readable until the next put.
 func (t *table[V]) remove(k key) {
-	slot, e := t.slot, t.newest
-	if e < 0 || t.entries[e].key != k || t.index[slot] != e+1 { // mostly it was put just now
-		slot, e = t.find(k)
+	if slot, e := t.find(k); e >= 0 {
+		t.removeAt(slot, e)
 	}
-	if e < 0 {
-		return
-	}
-	t.unlink(e)
-	t.entries[e].next, t.free = t.free, e
+}
+
+// removeAt forgets what find has found.
+func (t *table[V]) removeAt(slot int, e int32) {
+	x := &t.entries[e]
+	t.unlink(x)
+	x.next, t.free = t.free, e
 	t.len--
 	// Close the gap: move back what probing would no longer reach.
-	mask := len(t.index) - 1
-	for next := (slot + 1) & mask; t.index[next] != 0; next = (next + 1) & mask {
-		home := int(t.entries[t.index[next]-1].key[0]) & mask
+	index := t.index
+	mask := len(index) - 1
+	for next := (slot + 1) & mask; index[next] != 0; next = (next + 1) & mask {
+		home := int(t.entries[index[next]-1].key[0]) & mask
 		if (next-home)&mask >= (next-slot)&mask {
-			t.index[slot] = t.index[next]
+			index[slot] = index[next]
 			slot = next
 		}
 	}
-	t.index[slot] = 0
+	index[slot] = 0
 }
 
 // grow doubles the index, and makes room for as many entries as it can take.
@@ -163,8 +182,9 @@ func (t *table[V]) grow() {
 	}
 }
 
-func (t *table[V]) link(e int32) {
-	t.entries[e].prev, t.entries[e].next = t.newest, -1
+// link makes x, which is entry e, the newest.
+func (t *table[V]) link(x *entry[V], e int32) {
+	x.prev, x.next = t.newest, -1
 	if t.newest >= 0 {
 		t.entries[t.newest].next = e
 	} else {
@@ -173,8 +193,8 @@ func (t *table[V]) link(e int32) {
 	t.newest = e
 }
 
-func (t *table[V]) unlink(e int32) {
-	prev, next := t.entries[e].prev, t.entries[e].next
+func (t *table[V]) unlink(x *entry[V]) {
+	prev, next := x.prev, x.next
 	if prev >= 0 {
 		t.entries[prev].next = next
 	} else {

@@ -23,6 +23,10 @@ type cell struct {
 	rules []*Rule  // those that match without more ado
 	base  Hits     // of rules
 	plans [2]*plan // what else has to be asked: of all cells of the kind, and of this one
+	// The plans ask for nothing but these numbers, of which an event mostly has
+	// none.
+	numbers []field
+	last    *combo // that matched last
 }
 
 func (t *kindTable) at(stage maillog.Stage, reason maillog.Reason, door maillog.Door) *cell {
@@ -104,10 +108,27 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 				if c.plans[0] == nil {
 					c.plans[0], c.plans[1] = c.plans[1], nil
 				}
+				c.numbers = onlyNumbers(c.plans[:])
 			}
 		}
 	}
 	return t
+}
+
+// onlyNumbers are the fields of plans that ask for numbers alone, else nil.
+func onlyNumbers(plans []*plan) (fields []field) {
+	for _, p := range plans {
+		if p == nil {
+			continue
+		}
+		if len(p.always) > 0 || len(p.texts) > 0 || p.clients != nil {
+			return nil
+		}
+		for _, n := range p.numbers {
+			fields = append(fields, n.field)
+		}
+	}
+	return fields
 }
 
 // plain says that the cell decides alone.

@@ -50,7 +50,7 @@ func (s *Set) readCustom(ev *maillog.Event) (netip.Addr, Hits) {
 	}
 	first.Client = ev.Client
 	*ev = first
-	return client, s.combine(0, nil, Hits{}, 0)
+	return client, s.combine(&s.all)
 }
 
 // read fills in what the pattern takes from the message.

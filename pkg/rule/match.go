@@ -24,6 +24,7 @@ type Set struct {
 	preds   []pred
 	kinds   [maillog.NumKinds]*kindTable
 	custom  *plan
+	all     cell // of custom
 
 	hits   map[string]*Hit
 	combos map[uint64]*combo
@@ -85,16 +86,35 @@ func (s *Set) Match(ev *maillog.Event, ses *maillog.Session) Hits {
 	if c.plans[0] == nil {
 		return c.base
 	}
+	if len(c.numbers) > 0 && none(ev, c.numbers) {
+		return c.base
+	}
 	s.begin()
 	for _, p := range c.plans {
 		if p != nil {
 			s.search(p, ev)
 		}
 	}
+	if len(s.found) == 0 {
+		return c.base
+	}
 	if ses != nil {
 		s.found = slices.DeleteFunc(s.found, func(r *Rule) bool { return r.PerSession && !ses.Mark(r.mark) })
 	}
-	return s.combine(c.id, c.rules, c.base, c.door)
+	if k := c.last; k != nil && slices.Equal(k.rules, s.found) {
+		return k.hits
+	}
+	return s.combine(c)
+}
+
+// none says that an event has none of some numbers.
+func none(ev *maillog.Event, numbers []field) bool {
+	for _, f := range numbers {
+		if number(ev, f) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Set) begin() {
@@ -103,32 +123,33 @@ func (s *Set) begin() {
 }
 
 // combine is the Hits of the rules of a cell and those found, interned.
-func (s *Set) combine(cell uint32, always []*Rule, base Hits, door maillog.Door) Hits {
+func (s *Set) combine(c *cell) Hits {
 	if len(s.found) == 0 {
-		return base
+		return c.base
 	}
 	for i := 1; i < len(s.found); i++ {
 		for j := i; j > 0 && s.found[j].index < s.found[j-1].index; j-- {
 			s.found[j], s.found[j-1] = s.found[j-1], s.found[j]
 		}
 	}
-	h := uint64(fnvOffset) ^ uint64(cell)*fnvPrime
+	h := uint64(fnvOffset) ^ uint64(c.id)*fnvPrime
 	for _, r := range s.found {
 		h = (h ^ uint64(r.index)) * fnvPrime
 	}
 	for k := s.combos[h]; k != nil; k = k.next {
-		if k.cell == cell && slices.Equal(k.rules, s.found) {
+		if k.cell == c.id && slices.Equal(k.rules, s.found) {
+			c.last = k
 			return k.hits
 		}
 	}
 	if s.n >= maxCombos && len(s.found) > 1 {
 		s.found[0] = slices.MaxFunc(s.found, func(a, b *Rule) int { return a.Weight - b.Weight })
 		s.found = s.found[:1]
-		return s.combine(cell, always, base, door)
+		return s.combine(c)
 	}
-	all := slices.Concat(always, s.found)
+	all := slices.Concat(c.rules, s.found)
 	slices.SortFunc(all, func(a, b *Rule) int { return a.index - b.index })
-	k := &combo{cell: cell, rules: slices.Clone(s.found), hits: s.compose(all, door), next: s.combos[h]}
+	k := &combo{cell: c.id, rules: slices.Clone(s.found), hits: s.compose(all, c.door), next: s.combos[h]}
 	s.combos[h] = k
 	s.n++
 	return k.hits

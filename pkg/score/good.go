@@ -33,6 +33,7 @@ type record struct {
 	yesterday, today uint8
 	unknown          bool   // a login of an unknown user has counted today
 	known            bool   // known good
+	gone             bool   // forgotten
 	days             uint16 // distinct days with evidence that still counts
 	last             uint32 // day of the last message or login
 	off              uint32 // day of the last offence; 0: none
@@ -70,15 +71,26 @@ func (r *record) level() uint32 {
 	return r.old + decay(uint32(r.yesterday)*one) + uint32(r.today)*one
 }
 
+// A Ref may know where the record of one client is. The zero value knows
+// nothing; it must be used for one client of one Good only.
+type Ref struct{ r *record }
+
 // Message notes n accepted messages.
-func (g *Good) Message(c netip.Addr, t int64, n int) {
+func (g *Good) Message(c netip.Addr, t int64, n int) { g.MessageOf(&Ref{}, c, t, n) }
+
+// MessageOf is Message for a client whose record ref may know.
+func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n int) {
 	c = plain(c)
 	if n <= 0 || !c.IsValid() {
 		return
 	}
 	g.Advance(t)
 	if g.keep > 0 {
-		r := g.record(c)
+		if ref.r == nil || ref.r.gone {
+			ref.r = g.record(c)
+		}
+		r := ref.r
+		r.last = uint32(g.day)
 		r.volume.add(t, n, g.mark, g.keep)
 		g.count(c, r, n)
 	} else if r := g.peek(c); r != nil {
@@ -235,6 +247,7 @@ func (g *Good) forget(c netip.Addr, r *record) {
 	if r.known {
 		g.known.remove(c)
 	}
+	r.gone = true
 	delete(g.clients, c)
 	g.order.remove(c)
 	if age := g.day - int64(r.off); r.off != 0 && age < int64(len(g.bad)) {
