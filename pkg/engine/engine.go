@@ -190,7 +190,7 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	s := e.seat(ev.Client, r.session, out)
 	// The user name stands before the address in Dovecot's auth lines: good
 	// enough to be shown, not to act on.
-	if s.bans != [maillog.NumDoors]*ban.Ban{} && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, r.at, out) {
+	if (s.bans[0] != nil || s.bans[1] != nil) && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, r.at, out) {
 		return out
 	}
 	out.Verdict = Neutral

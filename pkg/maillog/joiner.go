@@ -54,10 +54,11 @@ type sourceState struct {
 }
 
 // unix is the time of s, see clockFace.
-func (o *sourceState) unix(s Stamp, near int64) int64 {
-	if !o.timed || s != o.stamp || near != o.near {
-		o.timed, o.stamp, o.near, o.time = true, s, near, o.clock.unix(s, near)
+func (o *sourceState) unix(s *Stamp, near int64) int64 {
+	if near == o.near && *s == o.stamp && o.timed {
+		return o.time
 	}
+	o.timed, o.stamp, o.near, o.time = true, *s, near, o.clock.unix(*s, near)
 	return o.time
 }
 
@@ -107,18 +108,21 @@ func (j *Joiner) Evicted() uint64 {
 // texts are good until the next Join. The line that ev was parsed from must
 // stay as it is until the next Join, or [Joiner.Keep].
 func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
-	s := j.source(src)
+	s := j.current
+	if s == nil || j.currentID != src {
+		s = j.source(src)
+	}
 	near := mark
 	if near == 0 {
 		near = s.clock.reference
 	}
-	ev.Time = s.unix(ev.Stamp, near)
+	ev.Time = s.unix(&ev.Stamp, near)
 	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins = 1, 0, 0, 0
 	if ev.Kind == KindRepeat {
 		if !s.last.repeat(seq, ev) {
 			s.last.valid = false
 			ev.reset()
-			ev.Time, ev.Count = s.unix(ev.Stamp, near), 1
+			ev.Time, ev.Count = s.unix(&ev.Stamp, near), 1
 			return nil
 		}
 	} else {

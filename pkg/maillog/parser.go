@@ -14,7 +14,34 @@ type Parser struct {
 	no    uint32 // number of head
 	stamp Stamp
 
-	peers [512]knownPeer // by pid
+	peers [512]knownPeer   // by pid
+	ends  [64]knownSummary // by hash
+}
+
+// A knownSummary is the summary of a disconnect and what it means.
+type knownSummary struct {
+	text     [64]byte
+	n        uint8 // length of text; 0: none
+	commands Commands
+}
+
+// summary is [summary] for one that may be known.
+func (p *Parser) summary(b []byte, ev *Event) Kind {
+	n := len(b)
+	if p == nil || n < 8 || n > len(p.ends[0].text) {
+		return summary(b, ev)
+	}
+	k := &p.ends[(load(b, n-8)+load(b, n/2-4))*0x9e3779b97f4a7c15>>58]
+	if int(k.n) == n && sameText(b, k.text[:n]) {
+		ev.Commands = k.commands
+		return SMTPDDisconnect
+	}
+	kind := summary(b, ev)
+	if kind == SMTPDDisconnect {
+		k.n, k.commands = uint8(n), ev.Commands
+		copy(k.text[:], b)
+	}
+	return kind
 }
 
 // maxHead is how long a head may be to be remembered.
@@ -38,46 +65,46 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 			return p.any(line, ev)
 		}
 	}
-	t := b[n:]
-	if load(t, 0) != wPostfix {
-		if load(t, 0) != wDovecot || t[8] != ' ' || t[9] == '[' {
+	// b[n:] holds at least minRest bytes, from the tag on.
+	if load(b, n) != wPostfix {
+		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
 			return p.any(line, ev)
 		}
 		ev.clear()
 		ev.by, ev.head = p, p.no
-		ev.Stamp, ev.Host, ev.Tag, ev.Message = p.stamp, b[len("Nov  5 08:46:49 "):n-1], t[:len("dovecot")], t[len("dovecot: "):]
+		ev.Stamp, ev.Host, ev.Tag, ev.Message = p.stamp, b[hostAt:n-1], b[n:n+len("dovecot")], b[n+len("dovecot: "):]
 		ev.dirty = true
 		return classify(ev, dovecotProgram)
 	}
-	x, end := noProgram, 0 // of the tag, in t
-	switch w := load(t, 8); {
+	x, end := noProgram, n // of the tag
+	switch w := load(b, n+8); {
 	case w&low6 == wSmtpd:
-		x, end = smtpdProgram, len("postfix/smtpd")
+		x, end = smtpdProgram, n+len("postfix/smtpd")
 	case w&low5 == wSMTP, w&low5 == wLMTP:
 		ev.Kind = KindNone
 		return false
 	case w == wCleanup:
-		x, end = cleanupProgram, len("postfix/cleanup")
+		x, end = cleanupProgram, n+len("postfix/cleanup")
 	case w&low5 == wQmgr:
-		if !ends(t, " (queue active)") {
+		if !ends(b, " (queue active)") {
 			ev.Kind = KindNone
 			return false
 		}
-		x, end = qmgrProgram, len("postfix/qmgr")
-	case w == wSubmissi && has(t[16:], "on/smtpd["):
-		x, end = smtpdProgram, len("postfix/submission/smtpd")
-	case w == wPostscre && has(t[16:], "en["):
-		x, end = postscreenProgram, len("postfix/postscreen")
+		x, end = qmgrProgram, n+len("postfix/qmgr")
+	case w == wSubmissi && has(b[n+16:], "on/smtpd["):
+		x, end = smtpdProgram, n+len("postfix/submission/smtpd")
+	case w == wPostscre && has(b[n+16:], "en["):
+		x, end = postscreenProgram, n+len("postfix/postscreen")
 	default:
 		return p.any(line, ev)
 	}
-	d := load(t, end+1) ^ '0'*each
+	d := load(b, end+1) ^ '0'*each
 	i := first(noDigit(d))
-	m := t[end+1+i:]
-	if uint(i-1) > 6 || len(m) < 4 || m[0] != ']' || m[1] != ':' || m[2] != ' ' || m[3] == '[' {
+	at := end + 1 + i // of the "]: " behind the pid
+	if uint(i-1) > 6 || at+4 > len(b) || b[at] != ']' || b[at+1] != ':' || b[at+2] != ' ' || b[at+3] == '[' {
 		return p.any(line, ev)
 	}
-	m = m[3:]
+	m := b[at+3:]
 	if x == cleanupProgram && messageID(m) {
 		ev.Kind = KindNone
 		return false
@@ -85,14 +112,17 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	ev.clear()
 	ev.by, ev.head = p, p.no
 	ev.Stamp, ev.PID = p.stamp, decimal(d, i)
-	ev.Host, ev.Tag, ev.Message = b[len("Nov  5 08:46:49 "):n-1], t[:end], m
-	if end == len("postfix/smtpd") && m[0] != 'm' {
-		ev.Service, ev.door = t[len("postfix/"):len("postfix/smtp")], 1+uint8(SMTP)
+	ev.Host, ev.Tag, ev.Message = b[hostAt:n-1], b[n:end], m
+	if end-n == len("postfix/smtpd") && m[0] != 'm' {
+		ev.Service, ev.door = b[n+len("postfix/"):n+len("postfix/smtp")], 1+uint8(SMTP)
 		return p.smtpd(m, ev)
 	}
 	ev.dirty = true
 	return classify(ev, x)
 }
+
+// hostAt is where the host stands in a line.
+const hostAt = len("Nov  5 08:46:49 ")
 
 // minRest is what a tag and its pid need at most, behind the head.
 const minRest = 34
@@ -125,14 +155,14 @@ func (p *Parser) learn(b []byte) int {
 	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
 		return 0
 	}
-	i := len("Nov  5 08:46:49 ")
+	i := hostAt
 	if i >= len(b) || b[i] == '<' {
 		return 0
 	}
 	for i < min(len(b), maxHead-1) && b[i] != ' ' {
 		i++
 	}
-	if i == len("Nov  5 08:46:49 ") || i == min(len(b), maxHead-1) || b[i-1] == ':' {
+	if i == hostAt || i == min(len(b), maxHead-1) || b[i-1] == ':' {
 		return 0
 	}
 	p.n = i + 1

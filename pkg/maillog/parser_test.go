@@ -156,3 +156,25 @@ func TestParserAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestKnownSummaries: summaries that are alike, and what is none.
+func TestKnownSummaries(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	words := []string{" ehlo=1", " ehlo=2", " auth=0/1", " mail=1", " rcpt=0/1", " rcpt=1", " data=1", " quit=1", " notes=bare_lf", " data=0/1", " commands=3/4", " commands=7", " x", " =1", "  mail=1", " mail=12/345", " unknown=0/9"}
+	var lines [][]byte
+	for range 60000 {
+		sum := ""
+		for range r.IntN(10) {
+			sum += words[r.IntN(len(words))]
+		}
+		if n := len(lines); n > 0 && r.IntN(2) == 0 {
+			lines = append(lines, lines[n-1-r.IntN(min(n, 50))])
+			continue
+		}
+		lines = append(lines, []byte("Nov 23 08:46:45 mx1 postfix/smtpd[7]: disconnect from unknown[198.51.100.7]"+sum))
+	}
+	if n := twins(t, lines); n < 10000 {
+		t.Fatalf("only %d events", n)
+	}
+	twins(t, mutated(r, lines, 20000))
+}

@@ -30,7 +30,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 	case 'd':
 		if has(m, "disconnect from ") {
 			if n := p.peer(m, len("disconnect from "), ev); n >= 0 && (n == len(m) || m[n] == ' ') {
-				return summary(m[n:], ev)
+				return p.summary(m[n:], ev)
 			}
 			return disconnect(m[len("disconnect from "):], ev)
 		}
@@ -66,6 +66,9 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 	}
 	if id, b, ok := queueID(m); ok {
 		ev.QueueID = id
+		if has(b, "client=") && p.peer(b, len("client="), ev) == len(b) { // most
+			return SMTPDQueued
+		}
 		return queued(b, ev)
 	}
 	if b, ok := nameAddr(m, ev); ok {

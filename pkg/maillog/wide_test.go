@@ -60,6 +60,14 @@ func TestQuad(t *testing.T) {
 		if m != n || n > 0 && [4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)} != want {
 			t.Fatalf("%q: %x of %d, want %v of %d", b, v, m, want, n)
 		}
+		// The same behind other text, with any or nothing behind it.
+		before := "connect from mail.example.com"[r.IntN(26):]
+		b = append([]byte(before), b...)
+		b = b[:len(b):len(b)]
+		v, m = quad(b, len(before)+1)
+		if m != n || n > 0 && [4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)} != want {
+			t.Fatalf("%q: %x of %d, want %v of %d", b, v, m, want, n)
+		}
 		if n > 0 {
 			good++
 		}

@@ -38,8 +38,9 @@ type collector struct {
 }
 
 type ruleCount struct {
-	hit *rule.Hit
-	n   uint64
+	hit   *rule.Hit
+	first uint16 // index of the first rule of hit
+	n     uint64
 }
 
 func newCollector(e *engine.Engine, rules *rule.Set) *collector {
@@ -134,9 +135,12 @@ func (c *collector) offence(out *engine.Outcome, x *client) {
 		for len(c.rules) <= h.ID {
 			c.rules = append(c.rules, ruleCount{})
 		}
-		c.rules[h.ID].hit = h
-		c.rules[h.ID].n += uint64(out.Offences)
-		x.rule = c.index[h.Rules[0].Name] + 1
+		r := &c.rules[h.ID]
+		if r.hit != h {
+			r.hit, r.first = h, c.index[h.Rules[0].Name]
+		}
+		r.n += uint64(out.Offences)
+		x.rule = r.first + 1
 	}
 }
 

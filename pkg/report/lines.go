@@ -22,29 +22,31 @@ type lines struct {
 
 // next reads up to the next event. It returns false at the end of the block.
 func (l *lines) next(ev *maillog.Event) bool {
-	for len(l.rest) > 0 {
-		line := l.rest
-		if i := bytes.IndexByte(line, '\n'); i >= 0 {
-			line, l.rest = line[:i], line[i+1:]
+	rest, n := l.rest, l.number
+	found := false
+	for len(rest) > 0 && !found {
+		line := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
 		} else {
-			l.rest = nil
+			rest = nil
 		}
-		l.last = l.number
-		l.number++
-		l.count++
-		if l.parser.Parse(line, ev) {
-			return true
+		n++
+		if found = l.parser.Parse(line, ev); found {
+			break
 		}
 		if ev.Kind == maillog.KindUnknown {
 			l.unknown++
 			if len(l.samples) < maxSamples {
-				l.samples = append(l.samples, Sample{l.last, sample(line)})
+				l.samples = append(l.samples, Sample{n - 1, sample(line)})
 			}
-		} else if l.custom && maillog.Split(line, ev) {
-			return true
+		} else if l.custom {
+			found = maillog.Split(line, ev)
 		}
 	}
-	return false
+	l.count += n - l.number
+	l.rest, l.number, l.last = rest, n, n-1
+	return found
 }
 
 // A batch is a block and the events in it.
