@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/postmoat/postmoat/pkg/prefix"
+)
+
+// TestRoll holds what the roll remembers of a client against what the books
+// and the allowlist say, while bans begin, grow and end and the allowlist
+// changes, and with more clients than it has seats.
+func TestRoll(t *testing.T) {
+	e := newEngine(t)
+	at := reference
+	banned, listed, fresh := 0, 0, 0
+	client := func(n int) string { return fmt.Sprintf("198.51.%d.%d", n/256%64, n%256) }
+	owner := map[uint32]netip.Addr{}
+	for n := range 60000 {
+		at = at.Add(time.Duration(n%3) * time.Second)
+		a := client(n % 20)
+		if n%3 == 0 {
+			a = client(n * 7919)
+		}
+		if n == 20000 {
+			s := new(prefix.Set)
+			s.Insert(netip.MustParsePrefix("198.51.0.0/29"))
+			e.SetAllow(s)
+		}
+		out := e.Feed(0, uint64(n+1), reject(at, a, n))
+		if out.Verdict < Neutral || out.Seat >= Seats {
+			t.Fatalf("line %d: verdict %d, seat %d", n, out.Verdict, out.Seat)
+		}
+		addr := netip.MustParseAddr(a)
+		if !out.Fresh && owner[out.Seat] != addr {
+			t.Fatalf("line %d: seat %d is that of %v, not of %v", n, out.Seat, owner[out.Seat], addr)
+		}
+		if out.Fresh {
+			fresh++
+		}
+		owner[out.Seat] = addr
+		s := e.seat(addr, nil, &Outcome{})
+		for d, b := range e.books {
+			if s.bans[d] != b.Lookup(addr) {
+				t.Fatalf("line %d: ban of %v at door %d: %v, want %v", n, addr, d, s.bans[d], b.Lookup(addr))
+			}
+			if s.bans[d] != nil {
+				banned++
+			}
+		}
+		if e.allowed(s) != e.allow.Contains(addr) {
+			t.Fatalf("line %d: %v is allowed: %v", n, addr, e.allowed(s))
+		}
+		if e.allowed(s) {
+			listed++
+		}
+	}
+	if banned == 0 || listed == 0 || fresh < Seats {
+		t.Errorf("%d times banned, %d times allowed, %d times on a new seat: the test shows nothing", banned, listed, fresh)
+	}
+}
