@@ -89,6 +89,7 @@ func (c *core) allow(l *allow.List) {
 	}
 	c.hold()
 	c.engine.SetAllow(l.Set())
+	c.spare()
 	if c.phase == starting {
 		return // the firewall is told of all of it in a moment
 	}
@@ -124,6 +125,13 @@ func readdress(k *allow.Collector, want []allow.Addition, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// spare tells what ends connections whom to leave alone.
+func (c *core) spare() {
+	if s := c.d.o.Severer; s != nil {
+		s.SetAllow(c.list.Prefixes())
+	}
 }
 
 // kept are the operator's additions that survive a restart.

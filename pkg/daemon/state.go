@@ -174,6 +174,7 @@ func (c *core) begin(ctx context.Context, kept allow.State) error {
 	c.engine = engine.New(o)
 	c.engine.Span(c.since, math.MaxInt64)
 	c.hold()
+	c.spare()
 	for _, f := range c.feeds {
 		c.take(f)
 		c.declare(f, c.d.o.Now())

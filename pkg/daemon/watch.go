@@ -35,7 +35,7 @@ func (c *core) watch(now time.Time) {
 	}
 	for _, p := range c.list.Problems() {
 		if p.Severity >= allow.Alarm {
-			raise("allowlist", p.Origin, time.Unix(p.Since, 0), "allowlist: %s: %s (%s)", p.Origin, p.Text, p.Severity)
+			raise("allowlist", p.Origin, time.Unix(p.Since, 0), "%s: %s (%s)", p.Origin, p.Text, p.Severity)
 		}
 	}
 	if t := c.engine.BreakerUntil(); t != 0 {
