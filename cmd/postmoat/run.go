@@ -73,11 +73,7 @@ again; SIGTERM ends it: the bans stay in the firewall, each until its end.`,
 
 func (o *runOptions) run(ctx context.Context, log *slog.Logger) error {
 	notify := daemon.Systemd(log)
-	socket := os.Getenv("NOTIFY_SOCKET")
 	cleanEnvironment()
-	if notify != nil {
-		os.Setenv("NOTIFY_SOCKET", socket)
-	}
 	cfg, err := o.set.load()
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func (m namespaced) Run() int {
 
 // A machine is a host with the program and a configuration.
 type machine struct {
-	t      *testing.T
+	t      testing.TB
 	bin    string
 	config string
 }
