@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/control"
+	"github.com/postmoat/postmoat/pkg/daemon"
 	"github.com/postmoat/postmoat/pkg/firewall/firewalltest"
 )
 
@@ -31,9 +34,9 @@ type host struct {
 	log    *os.File
 	client *control.Client
 
-	daemon *exec.Cmd     // nil: was never started
-	ended  chan struct{} // closed when it has
-	said   *bytes.Buffer // by it, to be read when it has ended
+	process *exec.Cmd     // the daemon; nil: was never started
+	ended   chan struct{} // closed when it has
+	said    *bytes.Buffer // by it and those before it, to be read when it has ended
 }
 
 // newHost makes one whose log is empty. more is added to its configuration.
@@ -56,10 +59,10 @@ func newHost(t testing.TB, bin, more string) *host {
 	h.open()
 	t.Cleanup(func() { h.log.Close() })
 	t.Cleanup(func() {
-		if h.daemon != nil {
+		if h.process != nil {
 			h.kill()
 			if t.Failed() {
-				t.Logf("the last daemon said:\n%s", h.said)
+				t.Logf("the daemon said:\n%s", h.said)
 			}
 		}
 		exec.Command("nft", "delete", "table", "inet", "postmoat").Run() // if it is there
@@ -83,7 +86,11 @@ func (h *host) open() {
 // until it is closed.
 func (h *host) rotate() (old *os.File) {
 	h.t.Helper()
-	if err := os.Rename(h.path(), h.path()+".1"); err != nil {
+	err := os.Rename(h.path()+".1", h.path()+".2")
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(h.path(), h.path()+".1")
+	}
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	old = h.log
@@ -91,7 +98,8 @@ func (h *host) rotate() (old *os.File) {
 	return old
 }
 
-// start starts the daemon, and returns when it says that it is ready.
+// start starts the daemon, and returns when it has told systemd that it is ready
+// and has read what stood in the log.
 func (h *host) start(args ...string) {
 	h.t.Helper()
 	path := filepath.Join(h.dir, "notify")
@@ -100,19 +108,20 @@ func (h *host) start(args ...string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer notify.Close()
-	h.said = new(bytes.Buffer)
-	h.daemon = exec.Command(h.bin, append([]string{"run", "--user", "root", "--config", h.config}, args...)...)
-	h.daemon.Env = append(os.Environ(), "NOTIFY_SOCKET="+path)
-	h.daemon.Stderr = h.said
-	h.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := h.daemon.Start(); err != nil {
+	if h.said == nil {
+		h.said = new(bytes.Buffer)
+	}
+	h.process = exec.Command(h.bin, append([]string{"run", "--user", "root", "--config", h.config}, args...)...)
+	h.process.Env = append(os.Environ(), "NOTIFY_SOCKET="+path)
+	h.process.Stderr = h.said
+	h.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := h.process.Start(); err != nil {
 		h.t.Fatal(err)
 	}
 	h.ended = make(chan struct{})
 	go func() {
 		defer close(h.ended)
-		h.daemon.Wait()
+		h.process.Wait()
 		notify.Close() // nothing comes any more
 	}()
 	notify.SetReadDeadline(time.Now().Add(patience))
@@ -124,28 +133,38 @@ func (h *host) start(args ...string) {
 			h.t.Fatalf("the daemon does not get ready: %v\n%s", err, h.said)
 		}
 		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
-			return
+			break
 		}
 	}
+	h.eventually("it has caught up", func() bool { return h.status().Phase == "running" })
+}
+
+func (h *host) status() daemon.Status {
+	h.t.Helper()
+	s, err := h.client.Status(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
 }
 
 // kill is kill -9.
 func (h *host) kill() {
-	h.daemon.Process.Kill()
+	h.process.Process.Kill()
 	<-h.ended
 }
 
 // stop ends the daemon as systemd would.
 func (h *host) stop() {
 	h.t.Helper()
-	h.daemon.Process.Signal(syscall.SIGTERM)
+	h.process.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-h.ended:
 	case <-time.After(patience):
 		h.kill()
 		h.t.Fatalf("it does not end\n%s", h.said)
 	}
-	if code := h.daemon.ProcessState.ExitCode(); code != 0 {
+	if code := h.process.ProcessState.ExitCode(); code != 0 {
 		h.t.Errorf("it ends with exit code %d\n%s", code, h.said)
 	}
 }
