@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -266,7 +267,7 @@ func (l *live) healthAndMetrics() {
 		l.t.Errorf("status: exit code %d %v\n%s", code, err, out)
 	}
 	socket := filepath.Join(filepath.Dir(l.config), "s")
-	c := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	c := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
 	defer c.CloseIdleConnections()
 	a, err := c.Get("http://postmoat/metrics")
 	if err != nil {

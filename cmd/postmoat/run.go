@@ -250,7 +250,7 @@ func (l *loaded) listen(log *slog.Logger) (*doors, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, hinted{fmt.Errorf("control socket: %w", err), "name a folder of yours with control: {socket: ...} in the configuration, or start as root"}
 	}
-	s, err := control.Listen(control.SocketOptions{Path: l.Control.Socket, Group: l.Control.Group, Log: log})
+	s, err := control.Listen(control.SocketOptions{Path: l.Control.Socket, Group: l.Control.Group, Mode: l.Control.Mode, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -105,7 +106,8 @@ type Breaker struct {
 // Control is the unix socket of the daemon.
 type Control struct {
 	Socket string
-	Group  string // "": the daemon's own
+	Group  string      // "": the daemon's own
+	Mode   fs.FileMode // 0660 or 0600
 }
 
 // Metrics is where metrics are served, on a loopback address.

@@ -127,7 +127,7 @@ func TestEverythingSet(t *testing.T) {
 		Firewall: Firewall{"pf", "reject"},
 		Breaker:  Breaker{5000, 1},
 		State:    "/var/db/postmoat",
-		Control:  Control{"/var/run/p.sock", ""},
+		Control:  Control{"/var/run/p.sock", "", 0o600},
 		Metrics:  Metrics{"[::1]:9155"},
 		Clients:  50000,
 	}

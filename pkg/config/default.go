@@ -28,7 +28,7 @@ func Default() *Config {
 		Firewall: Firewall{Backend: "auto", Action: "drop"},
 		Breaker:  Breaker{AddressesPerMinute: 100000, KnownGood: 3},
 		State:    "/var/lib/postmoat",
-		Control:  Control{Socket: "/run/postmoat/postmoat.sock", Group: "postmoat"},
+		Control:  Control{Socket: "/run/postmoat/postmoat.sock", Group: "postmoat", Mode: 0o660},
 		Clients:  1_000_000,
 	}
 }
@@ -93,7 +93,9 @@ breaker: {addresses-per-minute: 100000, known-good: 3}
 # The folder of the snapshot.
 state: /var/lib/postmoat
 
-control: {socket: /run/postmoat/postmoat.sock, group: postmoat}
+# Where the commands reach the daemon, and which group may use it; mode 0600
+# keeps the group out.
+control: {socket: /run/postmoat/postmoat.sock, group: postmoat, mode: 0660}
 
 # Prometheus metrics, on a loopback address only, such as 127.0.0.1:9155.
 metrics: {listen: ""}

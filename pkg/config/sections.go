@@ -228,6 +228,12 @@ func (r *reader) control(path string, n *yaml.Node, c *Control) {
 			}
 		},
 		"group": func(p string, n *yaml.Node) { c.Group, _ = r.text(p, n) },
+		"mode": func(p string, n *yaml.Node) {
+			c.Mode = 0o660
+			if r.word(p, n, "0660", "0600") == "0600" {
+				c.Mode = 0o600
+			}
+		},
 	})
 }
 
