@@ -94,7 +94,7 @@ func (c *core) work(ctx context.Context) {
 	}
 	c.flush(ctx)
 	for _, call := range b.calls {
-		call()
+		call.carryOut()
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/postmoat/postmoat/pkg/source"
 )
 
-// ErrStopped is what every call answers before Run has begun and after it has
-// ended.
+// ErrStopped is what every call answers after Run has ended. Before it has begun
+// they wait.
 var ErrStopped = errors.New("the daemon is not running")
 
 // Options are what a Daemon is made of.
@@ -149,7 +149,7 @@ func New(o Options) (*Daemon, error) {
 // the bans stay there, each until its end. An error is one that keeps it from
 // starting; what goes wrong later is an alarm. Run is called once.
 func (d *Daemon) Run(ctx context.Context) error {
-	defer d.in.close()
+	defer d.in.abandon()
 	defer d.crier.close()
 	l, err := ledger.Open(d.o.State, ledger.Options{Now: d.o.Now, Log: d.log})
 	if err != nil {

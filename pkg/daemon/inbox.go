@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/source"
@@ -29,7 +30,29 @@ type line struct {
 type batch struct {
 	text  []byte
 	lines []line
-	calls []func()
+	calls []*call
+}
+
+// A call is something the core is asked to do.
+type call struct {
+	fn    func()
+	state atomic.Uint32
+	done  chan struct{} // closed when it is over, one way or the other
+}
+
+// The states of a call.
+const (
+	asked  uint32 = iota
+	begun         // the core is at it, or has done it
+	gaveUp        // nobody waits for it any more: it is not carried out
+)
+
+// carryOut does what was asked, unless who asked has given up.
+func (k *call) carryOut() {
+	defer close(k.done)
+	if k.state.CompareAndSwap(asked, begun) {
+		k.fn()
+	}
 }
 
 // An inbox is the one way to the goroutine that owns the core. Two batches
@@ -70,34 +93,42 @@ func (in *inbox) put(f *feed, l source.Line, now time.Time) bool {
 	return true
 }
 
-// do has fn carried out by the core and waits for it. An error is that of the
-// context, or ErrStopped; fn may then still be carried out.
+// do has fn carried out by the core and waits for it. After an error, that of
+// the context or ErrStopped, fn has not been carried out and never will be: who
+// is told that nothing was done may rely on it, and what fn writes to is theirs
+// again.
 func (in *inbox) do(ctx context.Context, fn func()) error {
-	done := make(chan struct{})
-	asked := in.later(func() {
-		defer close(done)
-		fn()
-	})
-	if !asked {
+	k := &call{fn: fn, done: make(chan struct{})}
+	if !in.ask(k) {
 		return ErrStopped
 	}
 	select {
-	case <-done:
-		return nil
+	case <-k.done:
 	case <-ctx.Done():
-		return ctx.Err()
+		if k.state.CompareAndSwap(asked, gaveUp) {
+			return ctx.Err()
+		}
+		<-k.done // it has begun
 	}
+	if k.state.Load() != begun {
+		return ErrStopped
+	}
+	return nil
 }
 
 // later has fn carried out by the core and does not wait for it. It says false
 // once the inbox is closed.
 func (in *inbox) later(fn func()) bool {
+	return in.ask(&call{fn: fn, done: make(chan struct{})})
+}
+
+func (in *inbox) ask(k *call) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return false
 	}
-	in.filled.calls = append(in.filled.calls, fn)
+	in.filled.calls = append(in.filled.calls, k)
 	in.ring()
 	return true
 }
@@ -154,4 +185,14 @@ func (in *inbox) close() {
 	defer in.mu.Unlock()
 	in.closed = true
 	in.room.Broadcast()
+}
+
+// abandon closes the inbox and sends away who still waits: there is no core, or
+// there never was one.
+func (in *inbox) abandon() {
+	in.close()
+	for _, k := range in.take().calls {
+		k.state.CompareAndSwap(asked, gaveUp)
+		close(k.done)
+	}
 }
