@@ -32,7 +32,7 @@ func (b *Book) lapse(x *Ban, at int64) {
 	}
 	term := b.o.term(x.Level)
 	until := min(x.Until+term, offence+day)
-	if knock < x.Until-term/4 || until <= x.Until {
+	if knock < b.LastQuarter(x) || until <= x.Until {
 		b.release(at, unitPrefix(x), parts, Expired)
 		return
 	}
@@ -42,6 +42,10 @@ func (b *Book) lapse(x *Ban, at int64) {
 		b.until(y, until, term)
 	}
 }
+
+// LastQuarter is when the last quarter of a ban's term begins: a knock from
+// then on renews it.
+func (b *Book) LastQuarter(x *Ban) int64 { return x.Until - b.o.term(x.Level)/4 }
 
 // unitPrefix is the prefix of the unit that a ban is, or is part of.
 func unitPrefix(x *Ban) netip.Prefix {

@@ -66,20 +66,21 @@ func (d *Daemon) lookAround(ctx context.Context) {
 		if err != nil || !changed {
 			continue
 		}
-		err = d.in.do(ctx, func() { d.core.allow(l) })
+		err = d.in.do(ctx, func() { d.core.allow(k, l) })
 		if err != nil {
 			return // the daemon stops
 		}
 	}
 }
 
-// allow puts a list in force, unless it has a newer one of the same collector.
-func (c *core) allow(l *allow.List) {
+// allow puts a list in force, unless a reload has let its collector go since it
+// was made, or there is a newer one of the same collector.
+func (c *core) allow(k *allow.Collector, l *allow.List) {
 	old := c.list
-	if old != nil && l.Serial() <= old.Serial() && c.listOf == c.d.collector() {
+	if k != c.d.collector() || old != nil && c.listOf == k && l.Serial() <= old.Serial() {
 		return
 	}
-	c.list, c.listOf = l, c.d.collector()
+	c.list, c.listOf = l, k
 	added, removed := l.Diff(old)
 	for _, e := range added {
 		c.d.log.Info("allowlisted", "prefix", e.Prefix, "kind", e.Kind, "origin", e.Origin)

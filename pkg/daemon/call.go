@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -152,12 +153,15 @@ func (c *core) ban(ctx context.Context, p netip.Prefix, r BanRequest) ([]Held, e
 	if r.For > 0 {
 		until = max(c.engine.Now(), c.d.o.Now().Unix()) + int64(r.For/time.Second)
 	}
-	// Written down first: what is done must not be lost.
-	c.note(record{Ban: &banRecord{Prefix: p, Until: until, Because: r.Because}}, true)
+	c.engine.Start(c.d.o.Now().Unix() - settle)
 	made, err := c.engine.Ban(p, until, r.Because)
 	if err != nil && len(made) == 0 {
 		return nil, &Refusal{What: err.Error(), Hint: fmt.Sprintf("'postmoat allow' says why %s may not be banned", p)}
 	}
+	// Written down before the firewall is told: what is in force must not be
+	// lost. And not before the engine has taken it: what was refused must not be
+	// made at the next start, when the allowlist may be another.
+	c.note(record{Ban: &banRecord{Prefix: p, Until: until, Because: r.Because}}, true)
 	c.d.log.Info("ban by hand", "prefix", p, "until", stamp(until), "because", r.Because, "by", r.By)
 	err = c.flush(ctx)
 	var out []Held
@@ -190,13 +194,14 @@ func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
 		// First, so that there is no moment in which it can come back. It is
 		// kept over a restart: the hour has been promised.
 		until := c.d.o.Now().Add(r.For).Unix()
-		l, err := c.d.collector().Add(allow.Addition{Prefix: ps[0], Until: until, Persist: true, Because: "unbanned"})
+		k := c.d.collector()
+		l, err := k.Add(allow.Addition{Prefix: ps[0], Until: until, Persist: true, Because: "unbanned"})
 		if err != nil {
 			return u, &Refusal{What: "unban: " + err.Error()}
 		}
 		c.note(record{Allow: c.kept()}, true)
 		u.Allowed = timeOf(until)
-		defer c.allow(l)
+		defer c.allow(k, l)
 	}
 	c.note(record{Unban: &unbanRecord{ps}}, true)
 	for _, p := range ps {
@@ -237,14 +242,15 @@ func (d *Daemon) readdress(ctx context.Context, change func(*allow.Collector) (*
 	var err error
 	doErr := d.in.do(ctx, func() {
 		c := d.core
+		k := d.collector()
 		var l *allow.List
-		if l, err = change(d.collector()); err != nil {
+		if l, err = change(k); err != nil {
 			err = &Refusal{What: err.Error()}
 			return
 		}
 		c.note(record{Allow: c.kept()}, true)
 		d.log.Info(what, "prefix", p, "by", by)
-		c.allow(l)
+		c.allow(k, l)
 	})
 	return cmp.Or(doErr, err)
 }
@@ -261,9 +267,7 @@ func (d *Daemon) Resume(ctx context.Context, by string) error {
 		c := d.core
 		c.note(record{Resume: true}, true)
 		c.engine.Resume()
-		if c.paused != "" {
-			c.pause("")
-		}
+		c.pause("")
 		d.log.Info("goes on banning", "by", by)
 		d.tell(Event{Time: c.now(), Type: "resume", Text: by})
 	})
@@ -272,6 +276,8 @@ func (d *Daemon) Resume(ctx context.Context, by string) error {
 // pause holds bans back; by "" goes on.
 func (c *core) pause(by string) {
 	c.note(record{Pause: &pauseRecord{by}}, true)
+	// What was said before a restart, and is not yet done again, is out of date.
+	c.replay = slices.DeleteFunc(c.replay, func(r record) bool { return r.Pause != nil })
 	c.paused = by
 	c.hold()
 	if by != "" {

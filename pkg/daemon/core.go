@@ -101,6 +101,9 @@ func (c *core) work(ctx context.Context) {
 // feed gives one line to the engine.
 func (c *core) feed(l *line, text []byte) {
 	f := l.feed
+	if f.gone {
+		return
+	}
 	for len(c.replay) > 0 && c.replay[0].before(f.number, l.seq) {
 		c.redo(c.replay[0])
 		c.replay = c.replay[1:]
@@ -195,7 +198,7 @@ func (c *core) tick(ctx context.Context) {
 // that the clock may go on without them.
 func (c *core) level() bool {
 	for _, f := range c.feeds {
-		st := f.src.Status()
+		st := f.status()
 		if st.Lag > 0 && (st.State == source.Following || st.State == source.CatchingUp) {
 			return false
 		}

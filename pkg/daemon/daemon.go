@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,7 +172,10 @@ func (d *Daemon) work(ctx context.Context) error {
 
 	c := d.core
 	first, err := c.restore(ctx)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil // stopped before it had begun: what is on disk stays as it is
+	case err != nil:
 		return err
 	}
 	c.engine.Flush() // Want says it all
@@ -195,7 +199,7 @@ func (d *Daemon) work(ctx context.Context) error {
 		start = source.FromHistory
 	}
 	for _, f := range c.feeds {
-		f.src = f.New(start)
+		f.open(start)
 		d.start(d.sources, f)
 	}
 	c.phase = catching
@@ -226,7 +230,7 @@ func (c *core) restore(ctx context.Context) (first bool, err error) {
 	rec, err := d.ledger.Recover(
 		func(r io.Reader) error { return c.load(ctx, r) },
 		func(text []byte) error { return c.read(ctx, text) })
-	if err != nil {
+	if err := cmp.Or(ctx.Err(), err); err != nil {
 		return false, err
 	}
 	d.lost = rec.Problems
@@ -273,9 +277,20 @@ func (c *core) holds(ctx context.Context) []ban.Entry {
 // adopt takes over bans that the firewall held, once the clock has come as far.
 func (c *core) adopt() {
 	taken := 0
+	var left []ban.Entry
 	for _, e := range c.orphans {
 		if c.engine.Adopt(e, e.Deadline, "read back from the firewall, its reasons are lost") {
 			taken++
+		}
+		if c.engine.Running(e.Prefix, e.Door) == nil {
+			left = append(left, e)
+		}
+	}
+	if len(left) > 0 {
+		// The allowlist holds it, or a part of it, or a wider ban does.
+		err := c.d.keeper.Apply(context.Background(), ban.Change{Remove: left})
+		if err != nil && !errors.Is(err, firewall.ErrPending) {
+			c.d.log.Error("firewall refused a change", "err", err)
 		}
 	}
 	if len(c.orphans) > 0 {

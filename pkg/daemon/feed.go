@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/postmoat/postmoat/pkg/health"
@@ -16,7 +17,7 @@ const retrySource = 10 * time.Second
 type feed struct {
 	Source
 	number uint32 // by which the engine knows it
-	src    source.Source
+	src    atomic.Pointer[source.Source]
 	cancel context.CancelFunc
 	ended  chan struct{}
 
@@ -31,6 +32,9 @@ type feed struct {
 	skew  health.Skew
 	// stubborn: the stamps name a wrong zone themselves.
 	stubborn bool
+	// gone: a reload has taken it out; what it still hands over is not fed, so
+	// that its place stays that of the engine.
+	gone bool
 }
 
 // newFeeds are feeds of sources, without number, place or work yet.
@@ -42,6 +46,14 @@ func newFeeds(sources []Source) []*feed {
 	return feeds
 }
 
+// open makes the source, which then has a status.
+func (f *feed) open(start source.Start) {
+	src := f.New(start)
+	f.src.Store(&src)
+}
+
+func (f *feed) status() source.Status { return (*f.src.Load()).Status() }
+
 // start lets a feed run in a goroutine of its own.
 func (d *Daemon) start(ctx context.Context, f *feed) {
 	ctx, f.cancel = context.WithCancel(ctx)
@@ -50,7 +62,7 @@ func (d *Daemon) start(ctx context.Context, f *feed) {
 	d.running.Go(func() {
 		defer close(f.ended)
 		for ctx.Err() == nil {
-			err := f.src.Run(ctx, from, func(l source.Line) error {
+			err := (*f.src.Load()).Run(ctx, from, func(l source.Line) error {
 				if !d.in.put(f, l, d.o.Now()) {
 					return ErrStopped
 				}
@@ -66,28 +78,33 @@ func (d *Daemon) start(ctx context.Context, f *feed) {
 			case <-time.After(retrySource):
 			}
 			from = d.in.position(f)
-			f.src = f.New(source.FromEnd)
+			f.open(source.FromEnd)
 		}
 	})
 }
 
 // declare tells the engine of the zone of a feed's stamps, as it is corrected.
 func (c *core) declare(f *feed, now time.Time) {
-	zone := f.Location
+	c.engine.Source(f.number, stamps(f.Location, f.shift, now))
+}
+
+// stamps is how stamps are to be read that are shift seconds behind their zone;
+// nil: that of the host.
+func stamps(zone *time.Location, shift int64, now time.Time) maillog.SourceOptions {
 	if zone == nil {
 		zone = time.Local
 	}
-	if f.shift != 0 {
+	if shift != 0 {
 		_, east := now.In(zone).Zone()
-		zone = time.FixedZone("corrected", east-int(f.shift))
+		zone = time.FixedZone("corrected", east-int(shift))
 	}
-	c.engine.Source(f.number, maillog.SourceOptions{Location: zone, Reference: now.Unix()})
+	return maillog.SourceOptions{Location: zone, Reference: now.Unix()}
 }
 
 // caughtUp says whether a source has nothing old to read any more, or can't
 // read at all.
 func (f *feed) caughtUp() bool {
-	switch f.src.Status().State {
+	switch f.status().State {
 	case source.Idle, source.CatchingUp:
 		return false
 	}

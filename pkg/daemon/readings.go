@@ -46,9 +46,10 @@ func (d *Daemon) readCounters(ctx context.Context) {
 		}
 		var due []ban.Entry
 		var every time.Duration
+		var asked int64
 		if d.in.do(ctx, func() {
 			every = min(readEvery, max(time.Second, time.Duration(d.settings.Engine.Ban.Time)*time.Second/16))
-			due = d.core.due(&r, every)
+			due, asked = d.core.due(&r, every), d.core.engine.Now()
 		}) != nil {
 			return
 		}
@@ -60,7 +61,7 @@ func (d *Daemon) readCounters(ctx context.Context) {
 		if err != nil {
 			continue // the keeper says what is wrong with the firewall
 		}
-		if d.in.do(ctx, func() { d.core.counted(&r, due, counts) }) != nil {
+		if d.in.do(ctx, func() { d.core.counted(&r, asked, due, counts) }) != nil {
 			return
 		}
 	}
@@ -78,7 +79,7 @@ func (c *core) due(r *reader, every time.Duration) []ban.Entry {
 		e := b.Entry()
 		live[firewall.KeyOf(e)] = true
 		turn := i >= r.turn && i < r.turn+readSlice
-		if turn || !b.Pinned && quarter(b) <= soon {
+		if turn || !b.Pinned && c.engine.LastQuarter(b) <= soon {
 			due = append(due, e)
 		}
 	}
@@ -93,44 +94,51 @@ func (c *core) due(r *reader, every time.Duration) []ban.Entry {
 	return due
 }
 
-// quarter is when the last quarter of a ban's term begins.
-func quarter(b *ban.Ban) int64 { return b.Until - (b.Until-b.TermStart)/4 }
+// maxKnocks is how many go into one record, so that it is well below the
+// largest that the journal takes.
+const maxKnocks = 4096
 
 // counted tells the bans of the packets that were counted since the last
-// reading.
-func (c *core) counted(r *reader, entries []ban.Entry, counts []firewall.Counter) {
+// reading. asked is the scoring clock before the firewall was asked.
+func (c *core) counted(r *reader, asked int64, entries []ban.Entry, counts []firewall.Counter) {
 	now := c.engine.Now()
 	var knocks []knock
 	for i, e := range entries {
 		k := firewall.KeyOf(e)
-		before := r.last[k]
+		before, read := r.last[k]
 		if !counts[i].Present {
 			delete(r.last, k)
 			continue
 		}
 		n := counts[i].Packets
-		r.last[k] = reading{n, now}
-		if n >= before.packets {
+		r.last[k] = reading{n, asked}
+		b := c.engine.Running(e.Prefix, e.Door)
+		switch {
+		case b == nil:
+			continue
+		case !read && b.From < c.d.started.Unix():
+			// The firewall has held it for longer than this process has been
+			// there: the one before has told of the most of it.
+			continue
+		case n >= before.packets:
 			n -= before.packets // else a refresh has begun at zero again
 		}
-		b := c.engine.Running(e.Prefix, e.Door)
-		if n == 0 || b == nil {
+		if n == 0 {
 			continue
 		}
 		c.count.packets += n
 		at := now
-		if q := quarter(b); before.at < q {
+		if q := c.engine.LastQuarter(b); before.at < q {
 			// Part of it came before the last quarter: when in doubt all of it.
 			at = min(at, q-1)
 		}
 		knocks = append(knocks, knock{e.Prefix, e.Door, at, n})
 	}
-	if len(knocks) == 0 {
-		return
-	}
 	slices.SortFunc(knocks, func(a, b knock) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Door, b.Door)) })
-	c.note(record{Knocks: knocks}, false)
-	for _, k := range knocks {
-		c.engine.Knock(k.Prefix, k.Door, k.Time, k.N)
+	for part := range slices.Chunk(knocks, maxKnocks) {
+		c.note(record{Knocks: part}, false)
+		for _, k := range part {
+			c.engine.Knock(k.Prefix, k.Door, k.Time, k.N)
+		}
 	}
 }

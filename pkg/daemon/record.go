@@ -77,6 +77,9 @@ func (c *core) note(r record, durable bool) {
 
 // read takes a record of the journal that is to be done again.
 func (c *core) read(ctx context.Context, text []byte) error {
+	if ctx.Err() != nil {
+		return nil
+	}
 	if c.engine == nil { // there is a journal and no snapshot yet
 		if err := c.begin(ctx, allow.State{}); err != nil {
 			return err
@@ -93,7 +96,7 @@ func (c *core) read(ctx context.Context, text []byte) error {
 		if err := readdress(k, r.Allow.Additions, c.d.o.Now()); err != nil {
 			return err
 		}
-		c.allow(k.List())
+		c.allow(k, k.List())
 		return nil
 	}
 	c.replay = append(c.replay, r)
@@ -105,6 +108,8 @@ func (c *core) redo(r record) {
 	c.engine.Start(r.Clock)
 	c.engine.Tick(r.Clock)
 	switch {
+	case r.Ban != nil && c.list.BanNothing():
+		c.d.log.Warn("a ban by hand was not made again: a part of the allowlist was never read", "prefix", r.Ban.Prefix)
 	case r.Ban != nil:
 		if _, err := c.engine.Ban(r.Ban.Prefix, r.Ban.Until, r.Ban.Because); err != nil {
 			c.d.log.Warn("a ban by hand was not made again", "prefix", r.Ban.Prefix, "err", err)

@@ -21,6 +21,10 @@ func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
 	}
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	if err := d.settled(ctx); err != nil {
+		d.log.Error("reload: the old configuration stays in force", "err", err, "by", by)
+		return nil, err
+	}
 	d.notify(Reloading, "reading the configuration again")
 	defer d.notify(Ready, "running")
 	fresh, err := d.o.Reload(ctx)
@@ -37,10 +41,6 @@ func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
 	var changed []string
 	doErr := d.in.do(ctx, func() {
 		c := d.core
-		if c.phase != running {
-			err = &Refusal{What: "reload: still " + c.phase, Hint: "try again in a moment"}
-			return
-		}
 		// Additions that were made meanwhile.
 		if err = readdress(k, d.collector().State().Additions, d.o.Now()); err != nil {
 			return
@@ -51,7 +51,7 @@ func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
 		d.setCollector(k)
 		changed = differences(d.settings, fresh)
 		d.settings = fresh
-		c.allow(k.List())
+		c.allow(k, k.List())
 	})
 	if err = errors.Join(doErr, err); err != nil {
 		d.log.Error("reload: the old configuration stays in force", "err", err, "by", by)
@@ -66,8 +66,19 @@ func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
 	return changed, nil
 }
 
+// settled waits until the core is there, and says whether it is at its usual
+// work: only then is there something that can be renewed.
+func (d *Daemon) settled(ctx context.Context) (err error) {
+	doErr := d.in.do(ctx, func() {
+		if c := d.core; c.phase != running {
+			err = &Refusal{What: "reload: still " + c.phase, Hint: "try again in a moment"}
+		}
+	})
+	return errors.Join(doErr, err)
+}
+
 // renew makes an engine of the new settings that knows what the old one does,
-// and starts and stops sources.
+// and starts and stops sources. After an error all is as before.
 func (c *core) renew(s Settings) error {
 	var state bytes.Buffer
 	if err := c.engine.Encode(&state); err != nil {
@@ -76,46 +87,39 @@ func (c *core) renew(s Settings) error {
 	o := s.Engine
 	o.Allow = c.list.Set()
 	e := engine.New(o)
-	old := c.engine
-	c.engine = e
 	now := c.d.o.Now()
+	known := c.meta().Sources // the running ones too, so that no number is given twice
 	feeds := newFeeds(s.Sources)
-	var stopped []*feed
+	var fresh []*feed
 	for i, f := range feeds {
 		if j := slices.IndexFunc(c.feeds, func(g *feed) bool { return g.Key == f.Key }); j >= 0 {
-			c.feeds[j].Location = f.Location
 			feeds[i] = c.feeds[j]
+		} else {
+			fresh = append(fresh, f)
+			known = f.take(known)
 		}
-	}
-	for _, f := range c.feeds {
-		if !slices.Contains(feeds, f) {
-			stopped = append(stopped, f)
-		}
-	}
-	for _, f := range feeds {
-		if !slices.Contains(c.feeds, f) {
-			c.known = c.meta().Sources
-			c.take(f)
-			f.src = f.New(source.FromEnd)
-		}
-		c.declare(f, now)
+		e.Source(feeds[i].number, stamps(f.Location, feeds[i].shift, now))
 	}
 	e.Span(c.since, math.MaxInt64)
 	if err := e.Restore(&state); err != nil {
-		c.engine = old
 		return fmt.Errorf("reload: %w", err)
 	}
-	c.hold()
-	for _, f := range stopped {
-		c.known = append(c.known, sourceState{Key: f.Key, Number: f.number, Place: f.place, Shift: f.shift})
-		f.cancel()
+	// From here on nothing can fail.
+	for i, f := range feeds {
+		f.Location = s.Sources[i].Location
 	}
-	for _, f := range feeds {
-		if !slices.Contains(c.feeds, f) {
-			c.d.start(c.d.sources, f)
+	for _, f := range c.feeds {
+		if !slices.Contains(feeds, f) {
+			f.gone = true
+			f.cancel()
 		}
 	}
-	c.feeds = feeds
+	c.engine, c.feeds, c.known = e, feeds, known
+	c.hold()
+	for _, f := range fresh {
+		f.open(source.FromEnd)
+		c.d.start(c.d.sources, f)
+	}
 	return nil
 }
 

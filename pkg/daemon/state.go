@@ -43,7 +43,7 @@ type sourceState struct {
 // save starts a snapshot when one is due. The state is encoded here, between
 // two lines; what waits for the disk goes on in a goroutine.
 func (c *core) save(now time.Time) {
-	if c.saving != nil || c.phase == starting || now.Before(c.nextSave) && now.After(c.nextSave.Add(-2*saveEvery)) {
+	if c.saving != nil || c.owes() || now.Before(c.nextSave) && now.After(c.nextSave.Add(-2*saveEvery)) {
 		return
 	}
 	s, size, err := c.encode()
@@ -64,10 +64,19 @@ func (c *core) save(now time.Time) {
 	})
 }
 
+// owes says whether what was found at the start is not yet part of the state:
+// records that wait for their place among the lines, bans that the firewall
+// held. A snapshot would lose them; without one they are found again.
+func (c *core) owes() bool { return len(c.replay) > 0 || len(c.orphans) > 0 }
+
 // lastSave writes the state at the end.
 func (c *core) lastSave(now time.Time) {
 	if c.saving != nil {
 		<-c.saving
+	}
+	if c.owes() {
+		c.d.log.Info("stopped before all was read: the next start begins where this one did")
+		return
 	}
 	s, size, err := c.encode()
 	if err == nil {
@@ -141,6 +150,9 @@ func (c *core) meta() *meta {
 // load restores a snapshot into a new engine. The allowlist is collected on the
 // way: the bans are carved around it as they come in.
 func (c *core) load(ctx context.Context, r io.Reader) error {
+	if ctx.Err() != nil {
+		return nil // the snapshot is not to blame, and must not be moved aside
+	}
 	br := bufio.NewReaderSize(r, 64<<10)
 	var m meta
 	if err := gob.NewDecoder(br).Decode(&m); err != nil {
@@ -157,7 +169,9 @@ func (c *core) load(ctx context.Context, r io.Reader) error {
 		numbers[s.Number] = true
 	}
 	c.known, c.since, c.paused = m.Sources, m.Since, m.Paused
-	if err := c.begin(ctx, m.Allow.Kept()); err != nil {
+	if err := c.begin(ctx, m.Allow.Kept()); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return c.engine.Restore(br)
@@ -176,7 +190,7 @@ func (c *core) begin(ctx context.Context, kept allow.State) error {
 	c.hold()
 	c.spare()
 	for _, f := range c.feeds {
-		c.take(f)
+		c.known = f.take(c.known)
 		c.declare(f, c.d.o.Now())
 	}
 	return nil
@@ -187,21 +201,18 @@ func (c *core) hold() {
 	c.engine.Hold(c.paused != "" || c.list.BanNothing(), c.list.NoWidening())
 }
 
-// take gives a source the number and the place it had before.
-func (c *core) take(f *feed) {
+// take gives a feed the number and the place that its source had before, or a
+// number that no other has. It returns all that are known then.
+func (f *feed) take(known []sourceState) []sourceState {
 	next := uint32(0)
-	for _, s := range c.known {
+	for _, s := range known {
 		if s.Key == f.Key {
 			f.number, f.place, f.next, f.seq, f.shift = s.Number, s.Place, s.Place, s.Place.Seq, s.Shift
-			return
+			return known
 		}
 		next = max(next, s.Number+1)
 	}
-	for _, o := range c.feeds {
-		if o != f {
-			next = max(next, o.number+1)
-		}
-	}
 	f.number = next
 	f.place, f.next, f.seq, f.shift = source.Position{}, source.Position{}, 0, 0
+	return append(known, sourceState{Key: f.Key, Number: next})
 }

@@ -59,7 +59,7 @@ func (c *core) status(near bool) Status {
 		}
 	}
 	for _, f := range c.feeds {
-		st := f.src.Status()
+		st := f.status()
 		x := SourceStatus{
 			Name: f.Key, State: st.State, Lag: st.Lag, Lines: f.lines, Long: st.Long, Refused: st.Refused,
 			Rotations: st.Rotations, Shift: f.shift,

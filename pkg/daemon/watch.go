@@ -61,14 +61,14 @@ func (c *core) watchSources(now time.Time, raise func(kind, about string, since 
 		raise("sources", "", now, "there is no log to follow")
 	}
 	for _, f := range c.feeds {
-		st := f.src.Status()
-		for i, a := range st.Alarms {
+		st := f.status()
+		for _, a := range st.Alarms {
 			switch a.Kind {
 			case source.Gap, source.Damaged, source.Forged:
 				if now.Sub(a.At) > oldNews {
 					continue
 				}
-				raise(string(a.Kind), fmt.Sprint(f.Key, i, a.At.UnixNano()), a.At, "%s: %s", f.Key, a.Text)
+				raise(string(a.Kind), fmt.Sprint(f.Key, a.At.UnixNano(), a.Text), a.At, "%s: %s", f.Key, a.Text)
 			default:
 				raise(string(a.Kind), f.Key, a.At, "%s: %s", f.Key, a.Text)
 			}

@@ -29,7 +29,8 @@ func (e *Engine) Start(now int64) {
 // goes on, running bans stay, and those by hand are made.
 func (e *Engine) Hold(all, wide bool) {
 	e.held = all
-	e.breaker.Hold(wide)
+	// A ban that is carved, or too many of them, must not make a wider one then.
+	e.breaker.Hold(all || wide)
 }
 
 // Ban bans a prefix by hand until a time (ban.Forever: until it is lifted),
@@ -76,6 +77,10 @@ func (e *Engine) Knock(p netip.Prefix, d maillog.Door, t int64, n uint64) {
 		e.books[d].Knock(x, t, n)
 	}
 }
+
+// LastQuarter is when the last quarter of a running ban's term begins: a knock
+// from then on renews it.
+func (e *Engine) LastQuarter(x *ban.Ban) int64 { return e.books[x.Door].LastQuarter(x) }
 
 // Running is the running ban of exactly this prefix, nil if there is none.
 func (e *Engine) Running(p netip.Prefix, d maillog.Door) *ban.Ban {
