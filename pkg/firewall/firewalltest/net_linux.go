@@ -32,6 +32,16 @@ type Net struct {
 // ports 25, 587, 143 and 2222, greets and echoes.
 func NewNet(t testing.TB, clients ...string) *Net {
 	t.Helper()
+	n := NewCable(t, clients...)
+	for _, port := range []int{25, 587, 143, 2222} {
+		serve(t, n.Server, fmt.Sprintf(":%d", port))
+	}
+	return n
+}
+
+// NewCable makes it with nobody who listens.
+func NewCable(t testing.TB, clients ...string) *Net {
+	t.Helper()
 	NeedNamespace(t)
 	NeedTool(t, "ip")
 	n := &Net{Here(t), NewNamespace(t)}
@@ -52,9 +62,6 @@ func NewNet(t testing.TB, clients ...string) *Net {
 	n.Clients.Run(t, "ip", "link", "set", "cli0", "up")
 	for _, r := range routes {
 		n.Server.Run(t, "ip", "route", "add", r, "dev", "mx0")
-	}
-	for _, port := range []int{25, 587, 143, 2222} {
-		serve(t, n.Server, fmt.Sprintf(":%d", port))
 	}
 	return n
 }
