@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -57,14 +58,16 @@ func (e *Engine) Ban(p netip.Prefix, until int64, because string) ([]*ban.Ban, e
 }
 
 // Unban lifts the bans inside of a prefix at all doors and carves it out of
-// wider ones. It returns the prefixes that were lifted or carved.
+// wider ones. It returns the prefixes that were lifted or carved, sorted, each
+// once.
 func (e *Engine) Unban(p netip.Prefix) []netip.Prefix {
 	defer e.settle()
 	var out []netip.Prefix
 	for _, b := range e.books {
 		out = append(out, b.Unban(e.Now(), p)...)
 	}
-	return out
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 // Resume lets widening go on at once if the breaker stopped it.
