@@ -36,6 +36,7 @@ type host struct {
 
 	process *exec.Cmd     // the daemon; nil: was never started
 	ended   chan struct{} // closed when it has
+	ready   time.Time     // when the daemon said that it was
 	said    *bytes.Buffer // by it and those before it, to be read when it has ended
 }
 
@@ -133,6 +134,7 @@ func (h *host) start(args ...string) {
 			h.t.Fatalf("the daemon does not get ready: %v\n%s", err, h.said)
 		}
 		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
+			h.ready = time.Now()
 			break
 		}
 	}
@@ -201,6 +203,11 @@ func bounces(client string, first, last int) []string {
 
 // eventually waits until something is so. Failing it is fatal.
 func (h *host) eventually(what string, is func() bool) {
+	h.t.Helper()
+	h.eventuallyWithin(patience, what, is)
+}
+
+func (h *host) eventuallyWithin(patience time.Duration, what string, is func() bool) {
 	h.t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()

@@ -22,6 +22,7 @@ type syn struct {
 const (
 	sequence = 0x6d6f6174 // by which our answers are known
 	flagSYN  = 1 << 1
+	flagRST  = 1 << 2
 	flagACK  = 1 << 4
 )
 
