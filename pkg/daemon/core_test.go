@@ -188,7 +188,7 @@ func TestAlarmOnce(t *testing.T) {
 	gap := source.Alarm{Kind: source.Gap, Text: "lost", At: at}
 	s := &told{}
 	f := &feed{Source: Source{Key: "a", New: func(source.Start) source.Source { return s }}}
-	f.open(source.FromEnd)
+	f.open()
 	c.feeds = []*feed{f}
 	c.list = c.d.collector().List()
 	ch := c.d.Subscribe(t.Context())

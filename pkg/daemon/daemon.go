@@ -194,12 +194,11 @@ func (d *Daemon) work(ctx context.Context) error {
 	if !d.o.DryRun {
 		d.running.Go(func() { d.readCounters(serve) })
 	}
-	start := source.FromEnd
-	if first {
-		start = source.FromHistory
-	}
 	for _, f := range c.feeds {
-		f.open(start)
+		if first {
+			f.begins = source.FromHistory
+		}
+		f.open()
 		d.start(d.sources, f)
 	}
 	c.phase = catching

@@ -21,8 +21,9 @@ type feed struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
-	next  source.Position // behind the newest line in the inbox; its mutex guards it
-	place source.Position // behind the last line that the core took; the core's
+	begins source.Start    // where, as long as there is no place
+	next   source.Position // behind the newest line in the inbox; its mutex guards it
+	place  source.Position // behind the last line that the core took; the core's
 
 	// The core's.
 	seq   uint64 // of the last line that was fed
@@ -47,8 +48,8 @@ func newFeeds(sources []Source) []*feed {
 }
 
 // open makes the source, which then has a status.
-func (f *feed) open(start source.Start) {
-	src := f.New(start)
+func (f *feed) open() {
+	src := f.New(f.begins)
 	f.src.Store(&src)
 }
 
@@ -78,7 +79,7 @@ func (d *Daemon) start(ctx context.Context, f *feed) {
 			case <-time.After(retrySource):
 			}
 			from = d.in.position(f)
-			f.open(source.FromEnd)
+			f.open()
 		}
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/postmoat/postmoat/pkg/engine"
-	"github.com/postmoat/postmoat/pkg/source"
 )
 
 // Reload reads the configuration again and puts it in force; a broken one
@@ -117,7 +116,7 @@ func (c *core) renew(s Settings) error {
 	c.engine, c.feeds, c.known = e, feeds, known
 	c.hold()
 	for _, f := range fresh {
-		f.open(source.FromEnd)
+		f.open()
 		c.d.start(c.d.sources, f)
 	}
 	return nil

@@ -37,6 +37,9 @@ type sourceState struct {
 	Key    string
 	Number uint32
 	Place  source.Position
+	// Begins is where it begins without a place: a log that was empty until the
+	// stop is read from its first line.
+	Begins source.Start
 	Shift  int64
 }
 
@@ -137,7 +140,7 @@ func (c *core) meta() *meta {
 	live := make(map[string]bool)
 	for _, f := range c.feeds {
 		live[f.Key] = true
-		m.Sources = append(m.Sources, sourceState{Key: f.Key, Number: f.number, Place: f.place, Shift: f.shift})
+		m.Sources = append(m.Sources, sourceState{Key: f.Key, Number: f.number, Place: f.place, Begins: f.begins, Shift: f.shift})
 	}
 	for _, s := range c.known {
 		if !live[s.Key] {
@@ -207,12 +210,12 @@ func (f *feed) take(known []sourceState) []sourceState {
 	next := uint32(0)
 	for _, s := range known {
 		if s.Key == f.Key {
-			f.number, f.place, f.next, f.seq, f.shift = s.Number, s.Place, s.Place, s.Place.Seq, s.Shift
+			f.number, f.begins, f.place, f.next, f.seq, f.shift = s.Number, s.Begins, s.Place, s.Place, s.Place.Seq, s.Shift
 			return known
 		}
 		next = max(next, s.Number+1)
 	}
 	f.number = next
-	f.place, f.next, f.seq, f.shift = source.Position{}, source.Position{}, 0, 0
+	f.begins, f.place, f.next, f.seq, f.shift = source.FromEnd, source.Position{}, source.Position{}, 0, 0
 	return append(known, sourceState{Key: f.Key, Number: next})
 }
