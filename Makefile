@@ -63,6 +63,9 @@ bench: ## replay against grep, then the parts of the core (10 minutes)
 bench-firewall: deps ## real nftables and ipset, beside one nft process a ban and nft -f
 	$(GO) test -run='^$$' -bench=. -benchtime=7x ./pkg/firewall/nftables ./pkg/firewall/iptables
 
+bench-live: deps ## the daemon: line to dropped packet (beside fail2ban where it is installed), sustained rate, memory, start
+	$(GO) test -run='^$$' -bench=Live -benchtime=1x -timeout=20m ./cmd/postmoat
+
 cover: ## what the tests reach, by function, in cover.out and as a sum
 	$(GO) test -coverprofile=cover.out -coverpkg=./pkg/... ./...
 	$(GO) tool cover -func=cover.out | tail -1
@@ -125,4 +128,4 @@ testdata: ## make the committed logs again
 clean: ## remove what make built
 	rm -rf bin dist cover.out
 
-.PHONY: help all build hosttool man completions defaults install uninstall packages test-packages dist run deps test race lint fuzz bench bench-firewall cover cross golden testdata clean
+.PHONY: help all build hosttool man completions defaults install uninstall packages test-packages dist run deps test race lint fuzz bench bench-firewall bench-live cover cross golden testdata clean
