@@ -374,6 +374,10 @@ func (f *follower) watchGrowth() bool {
 	}
 	t := f.queue[0]
 	g, err := f.watch(t.file)
+	if errors.Is(err, errStuck) {
+		f.deafen()
+		return true
+	}
 	if err != nil {
 		f.deaf, f.hears = t, time.Now().Add(deafness) // by the clock: perhaps others have all the instances
 		return true
@@ -382,16 +386,26 @@ func (f *follower) watchGrowth() bool {
 	return false
 }
 
+// errStuck says that the watcher does not answer: nothing more can be watched in
+// this process, and the descriptor must stay open.
+var errStuck = errors.New("the watcher does not answer")
+
+// deafen does without the watcher from now on. It hangs, so its descriptor is
+// kept.
+func (f *follower) deafen() {
+	f.o.Polling = true
+	for _, t := range f.queue {
+		t.kept = true
+		f.kept = append(f.kept, t.file)
+	}
+}
+
 func (f *follower) endGrowth() {
 	if f.growth == nil {
 		return
 	}
 	if !f.growth.stop() {
-		f.o.Polling = true // it hangs: do without, and keep its descriptor
-		for _, t := range f.queue {
-			t.kept = true
-			f.kept = append(f.kept, t.file)
-		}
+		f.deafen()
 	}
 	f.growth, f.deaf, f.hears = nil, f.queueHead(), time.Now().Add(deafness)
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -23,6 +24,10 @@ import (
 //   - Watches are kept by name, one a name in the whole process, and are taken
 //     down behind the caller's back. So stop waits for that before the
 //     descriptor, and with it the name, may be used again.
+//   - A watch that the kernel refuses leaves a channel behind that nobody reads,
+//     and the next event of that name stops all watching in the process. So it is
+//     tried at the kernel first; and where watching has stopped all the same, the
+//     caller does not wait for it: see errStuck.
 type growth struct {
 	tomb    tomb.Tomb
 	name    string
@@ -30,14 +35,14 @@ type growth struct {
 	drain   func(time.Duration) bool
 }
 
-// settle is how long stop waits for the watcher.
+// settle is how long the watcher may take to begin, and to end.
 const settle = 5 * time.Second
 
 func newGrowth(f *os.File) (*growth, error) {
-	if err := watchable(f); err != nil {
+	g := &growth{name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())}
+	if err := watchable(f, g.name); err != nil {
 		return nil, err
 	}
-	g := &growth{name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())}
 	info, err := os.Stat(g.name)
 	if err != nil {
 		return nil, err
@@ -49,8 +54,22 @@ func newGrowth(f *os.File) (*growth, error) {
 	if !os.SameFile(info, own) {
 		return nil, fmt.Errorf("%s is another file", g.name)
 	}
-	if g.changes, err = watch.NewInotifyFileWatcher(g.name).ChangeEvents(&g.tomb, own.Size()); err != nil {
-		return nil, err
+	begun := make(chan error, 1)
+	go func() {
+		var err error
+		g.changes, err = watch.NewInotifyFileWatcher(g.name).ChangeEvents(&g.tomb, own.Size())
+		begun <- err
+	}()
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case err := <-begun:
+		if err != nil {
+			return nil, err
+		}
+	case <-timer.C:
+		g.tomb.Kill(nil) // should it begin after all
+		return nil, errStuck
 	}
 	events := watch.Events(g.name) // nil: it has ended already
 	g.drain = func(limit time.Duration) bool {
@@ -105,8 +124,8 @@ var remote = map[int64]string{
 	0x01021997: "9P", 0x5346414f: "AFS", 0x6b414653: "AFS", 0x00c36400: "Ceph", 0x73757245: "Coda",
 }
 
-// watchable says whether inotify can be had for the file.
-func watchable(f *os.File) error {
+// watchable says whether inotify can be had for the file of this name.
+func watchable(f *os.File, name string) error {
 	var fs syscall.Statfs_t
 	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
 		return err
@@ -118,5 +137,6 @@ func watchable(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return syscall.Close(fd)
+	_, err = syscall.InotifyAddWatch(fd, name, syscall.IN_MODIFY)
+	return errors.Join(err, syscall.Close(fd))
 }

@@ -3,12 +3,15 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/nxadm/tail/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +24,7 @@ const jailVariable = "SOURCE_TEST_JAIL"
 func TestFollowStormJail(t *testing.T) {
 	const ordinary = 1000
 	run := func(stage, dir string, attr *syscall.SysProcAttr) ([]byte, error) {
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestFollowStormJail$", "-test.v")
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestFollowStormJail$", "-test.v", "-test.timeout=4m")
 		cmd.Env = append(os.Environ(), jailVariable+"="+stage, "TMPDIR="+dir)
 		attr.Pdeathsig = unix.SIGKILL
 		cmd.SysProcAttr = attr
@@ -70,6 +73,7 @@ func TestFollowStormJail(t *testing.T) {
 		if os.Geteuid() != ordinary {
 			t.Fatalf("uid %d", os.Geteuid())
 		}
+		t.Run("refused", refused)
 		denied, filled := 0, 0
 		for seed := range uint64(5) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -83,6 +87,36 @@ func TestFollowStormJail(t *testing.T) {
 		if denied == 0 || filled == 0 {
 			t.Errorf("denied %d times, full %d times", denied, filled)
 		}
+	}
+}
+
+// refused holds that a file that may not be watched leaves nothing behind in the
+// watcher, which would stop all watching at the next event of that name.
+func refused(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	g, err := newGrowth(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := g.name
+	if watch.Events(name) == nil {
+		t.Fatal("a file that may be watched has no channel: nothing is tested")
+	}
+	if !g.stop() {
+		t.Fatal("the watcher does not end")
+	}
+	if err := f.Chmod(0); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := newGrowth(f); !errors.Is(err, unix.EACCES) {
+		t.Fatalf("%v, %v", g, err)
+	}
+	if watch.Events(name) != nil {
+		t.Error("a channel that nobody reads is left")
 	}
 }
 

@@ -98,6 +98,29 @@ func TestFollowGrowthLater(t *testing.T) {
 	})
 }
 
+// Where the watcher hangs, the log is read by the clock, and nothing is watched
+// any more.
+func TestFollowGrowthStuck(t *testing.T) {
+	bubble(t, func(w *world) {
+		tried := 0
+		w.o.Polling = false
+		w.hook = func(f *follower) {
+			f.watch = func(*os.File) (*growth, error) { tried++; return nil, errStuck }
+		}
+		w.open()
+		w.start()
+		w.lines(1)
+		w.pass(time.Minute)
+		w.lines(1)
+		w.pass(time.Second)
+		if tried != 1 || !w.f.Status().Polling {
+			t.Errorf("tried %d times", tried)
+		}
+		w.want(true)
+		w.stop()
+	})
+}
+
 // Followers that come and go leave no descriptor behind, and new ones hear of
 // growth although the numbers of descriptors are used again.
 func TestFollowGrowthAgain(t *testing.T) {
