@@ -300,7 +300,7 @@ func benchKeepUp(b *testing.B, bin string) {
 func benchSize(b *testing.B, bin string) {
 	const bans, clients = 50_000, 950_000
 	h := newHost(b, bin, "collapse: {budget: 150000}\n")
-	h.start()
+	h.start("--log-level", "warn")
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Second) {
 		h.status()
 	}
@@ -348,7 +348,7 @@ func benchSize(b *testing.B, bin string) {
 		b.Fatalf("nft: %v %s", err, out)
 	}
 	begin := time.Now()
-	h.start()
+	h.start("--log-level", "warn")
 	b.ReportMetric(h.ready.Sub(begin).Seconds(), "s-until-100k-in-force")
 	b.ReportMetric(h.memory("VmRSS"), "MB-after-start")
 	if held := len(h.held()); held != 2*bans {

@@ -138,6 +138,13 @@ func (h *host) start(args ...string) {
 			break
 		}
 	}
+	// What else it says is read, as a service manager would.
+	notify.SetReadDeadline(time.Time{})
+	go func() {
+		for err := error(nil); err == nil; {
+			_, err = notify.Read(message)
+		}
+	}()
 	h.eventually("it has caught up", func() bool { return h.status().Phase == "running" })
 }
 
