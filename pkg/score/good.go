@@ -234,13 +234,19 @@ func (g *Good) Revoke(c netip.Addr, t int64) {
 // settle judges a client after evidence has gone, and forgets it when nothing
 // is left.
 func (g *Good) settle(c netip.Addr, r *record) {
+	if g.spent(c, r) {
+		g.forget(c, r)
+	}
+}
+
+// spent judges a client after evidence has gone, and says whether nothing is
+// left.
+func (g *Good) spent(c netip.Addr, r *record) bool {
 	if r.level() < empty {
 		r.old, r.yesterday, r.today, r.days = 0, 0, 0, 0
 	}
 	g.judge(c, r)
-	if r.level() == 0 && len(r.volume) == 0 {
-		g.forget(c, r)
-	}
+	return r.level() == 0 && len(r.volume) == 0
 }
 
 func (g *Good) forget(c netip.Addr, r *record) {
@@ -300,6 +306,7 @@ func (g *Good) Advance(now int64) {
 	default:
 		g.bad = [2]offenders{}
 	}
+	var gone []netip.Addr
 	for c, r := range g.clients { // each for itself: the order does not matter
 		for range min(days, 400) { // then nothing is left anyway
 			r.old = decay(r.old + decay(uint32(r.yesterday)*one))
@@ -307,7 +314,13 @@ func (g *Good) Advance(now int64) {
 		}
 		r.unknown = false
 		r.volume.forget(g.mark, g.keep)
-		g.settle(c, r)
+		if g.spent(c, r) {
+			gone = append(gone, c)
+		}
+	}
+	slices.SortFunc(gone, netip.Addr.Compare) // who is blamed while there is room
+	for _, c := range gone {
+		g.forget(c, g.clients[c])
 	}
 	g.ageAccounts()
 }

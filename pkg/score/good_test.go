@@ -345,6 +345,25 @@ func TestGoodBound(t *testing.T) {
 	}
 }
 
+// TestGoodOrder has more forgotten offenders at midnight than there is room for:
+// who is remembered must not hang on the order of a map.
+func TestGoodOrder(t *testing.T) {
+	low, high := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for range 64 {
+		g := NewGood(2)
+		g.keepVolume(3600)
+		for _, c := range []netip.Addr{high, low} {
+			g.Message(c, day0+10, 1)
+			g.Offended(c, day0+10)
+		}
+		g.Offended(netip.MustParseAddr("192.0.2.3"), day0+10)
+		g.Advance(day0 + daySecs + 7200)
+		if g.Len() != 0 || g.offence(low) == 0 || g.offence(high) != 0 || g.Evicted() != 1 {
+			t.Fatalf("%d clients; offences %d and %d; evicted %d", g.Len(), g.offence(low), g.offence(high), g.Evicted())
+		}
+	}
+}
+
 func TestAccepted(t *testing.T) {
 	g := NewGood(0)
 	g.keepVolume(3600)
