@@ -39,8 +39,9 @@ const (
 
 	deafness = 10 * time.Second // before a watcher is tried again
 
-	// maxDraining is how many renamed files are watched for a late writer.
-	maxDraining = 8
+	// maxDraining is how many renamed files are watched for a late writer: the
+	// newest. One that is given up for others, and not for being quiet, is a [Gap].
+	maxDraining = 32
 	// turn is how much is read of one file before others get theirs, in
 	// blocks, and blockSize how much at once, in bytes.
 	turn      = 16
@@ -64,7 +65,7 @@ const (
 //     gone before anybody can read it.
 //   - When another file is at the path, the old one is read to its end first,
 //     and until it has been quiet for Grace, beside the new one: syslog daemons
-//     write to it until they are told of the rotation.
+//     write to it until they are told of the rotation. The newest 32 are read so.
 //   - Rotated files are looked for in the folders of the path and of what it
 //     links to: name.1, name.2.gz, name-20261123.xz, stem-20261123.log and the
 //     like. At the start, and when a file was rotated more than once between
@@ -282,22 +283,38 @@ func (f *follower) drain() error {
 			t.quiet = now
 			f.replace()
 		}
-		if now.Sub(t.quiet) >= f.o.Grace || len(f.draining) > maxDraining {
-			if t.partial {
-				f.update(func(s *Status) { s.Partial++ })
+		quiet := t.zip != nil || now.Sub(t.quiet) >= f.o.Grace // what is packed is written to no more
+		if quiet || len(f.draining) > maxDraining {
+			if !quiet {
+				f.giveUp(t, now)
 			}
-			if t.zip == nil {
-				p := t.position()
-				p.Modified, p.Done = t.written(), true
-				f.closed = append(f.closed, p)
-			}
-			t.close()
+			f.release(t)
 			f.draining = append(f.draining[:i:i], f.draining[i+1:]...)
 			f.replace()
 			i--
 		}
 	}
 	return nil
+}
+
+// giveUp tells of a renamed file that somebody may still write to and for which
+// there is no room. Most have been quiet for long: many were rotated while nobody
+// read them.
+func (f *follower) giveUp(t *opened, now time.Time) {
+	if now.Sub(time.Unix(0, t.written())) < f.o.Grace {
+		f.event(Gap, fmt.Sprintf("%s: more than %d files were renamed at once: what is written to this one behind byte %d, if anything, is lost", t.path, maxDraining, t.off))
+	}
+}
+
+// release closes a renamed file and remembers how far it was read.
+func (f *follower) release(t *opened) {
+	if t.partial {
+		f.update(func(s *Status) { s.Partial++ })
+	}
+	p := t.position()
+	p.Modified, p.Done = t.written(), true
+	f.closed = append(f.closed, p)
+	t.close()
 }
 
 // retire sets the first file of the queue aside: it is read to its end.

@@ -132,15 +132,38 @@ func (f *follower) resume(from Position) error {
 		f.queue = append(f.queue, t)
 	}
 	f.queue = append(f.queue, files...)
-	// Where another file is at the path than was, it was renamed, not copied.
-	renamed := from.File.Path == resolve(f.o.Path) &&
-		!slices.ContainsFunc(list, func(c candidate) bool { return c.live && c.key == (fileKey{from.File.Device, from.File.Inode}) })
-	f.copying = from.Copies && !renamed
-	for _, q := range f.queue {
-		q.copied = f.copying
-	}
+	f.copied(from, list)
 	f.replace()
 	return nil
+}
+
+// copied says which files of the queue are copies. Where another file is at the
+// path than was, that one was renamed: it is no copy, and nor is what is newer.
+func (f *follower) copied(from Position, list []candidate) {
+	home := from.Home
+	if home == 0 && from.File.Path == resolve(f.o.Path) {
+		home = from.File.Inode
+	}
+	at := slices.IndexFunc(list, func(c candidate) bool { return c.key.inode == home })
+	f.copying = from.Copies && (home == 0 || at >= 0 && list[at].live)
+	for _, q := range f.queue {
+		before := slices.ContainsFunc(list[:max(0, at)], func(c candidate) bool { return c.key == q.key })
+		q.copied = f.copying || from.Copies && before
+	}
+}
+
+// home says whether the first file of the queue is a copy or will have copies,
+// and if so, of which file.
+func (f *follower) home() (copies bool, inode uint64) {
+	if !f.copying && !f.queue[0].copied {
+		return false, 0
+	}
+	for _, t := range f.queue {
+		if inode = t.key.inode; !t.copied {
+			break
+		}
+	}
+	return true, inode
 }
 
 // find looks for the file of a position and opens it at that place. Without
@@ -332,13 +355,20 @@ func (f *follower) truncated() bool {
 }
 
 // copies opens the copy that was made of t before it was emptied, behind what
-// has been read of it, and the copies that were made since.
+// has been read of it, and the copies that were made since. If t was renamed
+// after that, what is newer than it is no copy, and comes after it.
 func (f *follower) copies(t *opened) ([]*opened, error) {
 	list, err := f.candidates()
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(c candidate) bool { return c.key == t.key })
+	own, err := f.own(list, t)
+	if err != nil {
+		return nil, err
+	}
+	if own >= 0 {
+		list = list[:own]
+	}
 	list = f.unknown(list)
 	at, c, err := f.find(list, t.position())
 	if err != nil || c == nil {
@@ -351,6 +381,20 @@ func (f *follower) copies(t *opened) ([]*opened, error) {
 		return nil, err
 	}
 	return append([]*opened{c}, files...), nil
+}
+
+// own is where in the list t is that was emptied, or what was packed of it
+// since; -1: nowhere.
+func (f *follower) own(list []candidate, t *opened) (int, error) {
+	if i := slices.IndexFunc(list, func(c candidate) bool { return c.key == t.key }); i >= 0 {
+		return i, nil
+	}
+	head := t.headOf()
+	i, c, err := f.find(list, FilePosition{Head: fingerprint(head), HeadLen: len(head)})
+	if c != nil {
+		c.close()
+	}
+	return i, err
 }
 
 // trouble says why the path cannot be read.

@@ -72,9 +72,10 @@ func (f *follower) emit(t *opened, text []byte, first bool) error {
 	f.last = t
 	f.lines++
 	l := Line{Text: text, Seq: f.seq, Old: f.old}
-	l.Position = Position{Seq: f.seq, Draining: f.places, Copies: f.copying}
+	l.Position = Position{Seq: f.seq, Draining: f.places}
 	if len(f.queue) > 0 {
 		l.Position.File = f.queue[0].position()
+		l.Position.Copies, l.Position.Home = f.home()
 	}
 	if len(f.queue) == 0 || t != f.queue[0] {
 		f.replace() // t is one of them, and has moved

@@ -132,8 +132,8 @@ func (s *storm) rotate() {
 	if s.count[s.w.gen] == 0 {
 		s.write(s.w, 1, false)
 	}
-	if len(s.late) > 0 && s.late[0].gen < s.w.gen-maxDraining/2 {
-		s.drop(0) // so many are watched, copies too
+	if len(s.count) > maxDraining {
+		return // so many are watched, copies too
 	}
 	kind := s.kinds[s.r.IntN(len(s.kinds))]
 	s.t.Logf("%s of file %d, read %v", kind, s.w.gen, s.running)

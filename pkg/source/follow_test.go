@@ -34,6 +34,7 @@ type world struct {
 	cancel context.CancelFunc
 	done   chan error
 	hook   func(*follower)
+	limit  int // of lines, where the callback fails; 0: none
 }
 
 var errCrash = errors.New("crash")
@@ -104,6 +105,9 @@ func (w *world) start() {
 func (w *world) take(l Line) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.limit > 0 && len(w.got) == w.limit {
+		return errCrash
+	}
 	if len(w.got) > 0 && l.Seq <= w.last.Seq {
 		w.t.Errorf("number %d after %d", l.Seq, w.last.Seq)
 	}
@@ -121,6 +125,13 @@ func (w *world) take(l Line) error {
 	}
 	w.last = l
 	return nil
+}
+
+// fail has the callback fail after so many lines; 0: never.
+func (w *world) fail(after int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.limit = after
 }
 
 // pass lets time pass.
@@ -307,7 +318,7 @@ func TestFollowSwitchAtOnce(t *testing.T) {
 		w.open()
 		w.start()
 		r := rand.New(rand.NewPCG(3, 4))
-		for i := range 60 {
+		for range maxDraining {
 			w.lines(r.IntN(40))
 			if r.IntN(2) == 0 {
 				w.pass(tick)
@@ -315,7 +326,6 @@ func TestFollowSwitchAtOnce(t *testing.T) {
 			// Several rotations may pass unseen.
 			rotateNumbered(w, 20)
 			w.lines(r.IntN(5))
-			_ = i
 		}
 		w.pass(tick)
 		w.want(true)

@@ -18,7 +18,8 @@ type Position struct {
 	// Of a file.
 	File     FilePosition
 	Draining []FilePosition // renamed files that may still be written to, oldest first; never changed in place
-	Copies   bool           // the file is rotated by copying and emptying it
+	Copies   bool           // the file is rotated by copying and emptying it,
+	Home     uint64         // and has this inode; files newer than it were renamed
 
 	// Of the journal.
 	Cursor string // of the last entry
