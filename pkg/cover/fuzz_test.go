@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// FuzzSolve makes a problem of the real widths out of any bytes, and demands
-// what must hold of every answer: disjoint, no veto touched, every other key in
-// a piece, counts that are true.
+// FuzzSolve makes a problem of the real widths out of any bytes, with options
+// that Check takes, and demands what must hold of every answer: disjoint, no veto
+// touched, every other key in a piece, counts that are true.
 func FuzzSolve(f *testing.F) {
 	f.Add([]byte{128, 24, 3, 22, 9, 2, 7, 32}, []byte{203, 0, 113, 1, 203, 0, 113, 9, 203, 0, 113, 80, 203, 0, 113, 7})
 	f.Add([]byte{1, 31, 2, 9, 2, 0, 0, 24}, []byte{255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 0})
@@ -36,7 +36,17 @@ func fuzzSolve[K Key](t *testing.T, options, data []byte) {
 	for need, bits := 2, w-1; len(options) > 4 && bits >= widestBits; {
 		need += next()
 		o.Rungs = append(o.Rungs, Rung{bits, need})
+		if o.Check(w) != nil { // it needs more than it holds, or never fires
+			o.Rungs = o.Rungs[:len(o.Rungs)-1]
+			need = 2
+			if n := len(o.Rungs); n > 0 {
+				need = o.Rungs[n-1].Need
+			}
+		}
 		bits -= 1 + next()%12
+	}
+	if err := o.Check(w); err != nil {
+		t.Fatalf("the fuzz target made what nobody can configure: %v", err)
 	}
 	budget, every := next(), 1+next()%8
 	var keys []K

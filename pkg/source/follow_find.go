@@ -107,7 +107,7 @@ func (f *follower) resume(from Position) error {
 			lost = append(lost, fmt.Sprintf("%s: is gone: what was written behind byte %d, after its rotation, is lost", p.Path, p.Offset))
 			continue
 		}
-		if t != nil && d.key == t.key {
+		if t != nil && d.key == t.key || slices.ContainsFunc(draining, func(t *opened) bool { return t.key == d.key }) {
 			d.close()
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -190,6 +191,7 @@ func FuzzPosition(f *testing.F) {
 	}
 	good := FilePosition{Path: path + ".1", Offset: 16, HeadLen: 16, Head: fingerprint([]byte("line 0 is whole\n"))}
 	for _, p := range []Position{{}, {Seq: 1, File: good}, {File: FilePosition{Offset: -1}}, {File: good, Draining: []FilePosition{good, good}},
+		{File: FilePosition{Inode: 1}, Draining: slices.Repeat([]FilePosition{good}, 9)}, // one file, to be read once
 		{File: FilePosition{Offset: 1 << 62, HeadLen: 512, Head: "x", Path: "/dev/zero"}}} {
 		b, err := json.Marshal(p)
 		if err != nil {
