@@ -246,7 +246,7 @@ func TestDaemonCommands(t *testing.T) {
 		t.Errorf("reload of a broken file: exit code %d\n%s", code, out)
 	}
 	rewrite("ban: {time: 2h}\n")
-	if out := l.run("reload"); !strings.Contains(out, "- ban: ") || !strings.Contains(out, "+ ban: ") {
+	if out := l.run("reload"); !strings.Contains(out, "- ban.time: 1h\n") || !strings.Contains(out, "+ ban.time: 2h\n") {
 		t.Errorf("reload:\n%s", out)
 	}
 

@@ -191,8 +191,8 @@ func TestParseDuration(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%q: %d, want %d", c.text, got, c.want)
 		}
-		if back, _ := parseDuration(duration(got)); err == nil && back != got {
-			t.Errorf("%q is written as %q", c.text, duration(got))
+		if back, _ := parseDuration(Duration(got)); err == nil && back != got {
+			t.Errorf("%q is written as %q", c.text, Duration(got))
 		}
 	}
 }

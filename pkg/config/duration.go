@@ -84,8 +84,8 @@ func parseDuration(s string) (int64, error) {
 	return sum, nil
 }
 
-// duration writes seconds as parseDuration reads them, in one unit.
-func duration(v int64) string {
+// Duration writes seconds as [ParseDuration] reads them, in one unit.
+func Duration(v int64) string {
 	switch {
 	case v%day == 0 && v > 7*day:
 		return fmt.Sprintf("%dd", v/day)

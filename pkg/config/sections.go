@@ -128,7 +128,7 @@ func (r *reader) ban(path string, n *yaml.Node, b *Ban) {
 	}
 	r.mapping(path, n, fields{"time": set(&b.Time), "max": set(&b.Max), "memory": set(&b.Memory), "parole": set(&b.Parole)})
 	if len(r.errs) == before && b.Max < b.Time {
-		r.fail(n, "%s.max: %s is less than the time %s of a first ban: write at least max: %s", path, duration(b.Max), duration(b.Time), duration(b.Time))
+		r.fail(n, "%s.max: %s is less than the time %s of a first ban: write at least max: %s", path, Duration(b.Max), Duration(b.Time), Duration(b.Time))
 	}
 }
 
