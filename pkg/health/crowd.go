@@ -18,13 +18,17 @@ type Crowd struct {
 	Count int        // of its connections there
 }
 
-// Add notes a connection. An address that is not valid is left out, an IPv4
-// address in IPv6 clothes is IPv4.
+// Add notes a connection. An address that is not valid is left out, and so is
+// loopback: mail that a content filter (amavis, say) gives back comes from
+// there, and is no client's. An IPv4 address in IPv6 clothes is IPv4.
 func (c *Crowd) Add(addr netip.Addr) {
 	if !addr.IsValid() {
 		return
 	}
 	addr = addr.Unmap().WithZone("")
+	if addr.IsLoopback() {
+		return
+	}
 	switch {
 	case c.Lead == 0:
 		c.Vote, c.Lead = addr, 1

@@ -54,6 +54,28 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
+// Mail that a content filter gives back over loopback is no client's: however
+// much of it, there is no proxy in front; nor does it hide one.
+func TestCrowdLeavesOutLoopback(t *testing.T) {
+	var c Crowd
+	for i := range 3000 {
+		c.Add(netip.MustParseAddr("127.0.0.1"))
+		c.Add(netip.MustParseAddr("::1"))
+		c.Add(netip.MustParseAddr("::ffff:127.0.0.1"))
+		c.Add(client(i))
+	}
+	if addr, _, ok := c.Alarm(); ok {
+		t.Errorf("an alarm for %s", addr)
+	}
+	for range 1000 {
+		c.Add(netip.MustParseAddr("127.0.0.1"))
+		c.Add(gateway)
+	}
+	if addr, share, ok := c.Alarm(); addr != gateway || share <= 0.5 || !ok {
+		t.Errorf("behind a filter: %v, %v, %v; want an alarm for the gateway", addr, share, ok)
+	}
+}
+
 // TestCrowdTwin compares with counting every address in a map.
 func TestCrowdTwin(t *testing.T) {
 	alarms := 0
