@@ -59,6 +59,14 @@ func (f *follower) beginAnew() error {
 		}
 	}
 	f.queue = files
+	if f.o.Start == FromEnd {
+		// All of a file that comes later is new.
+		at := Position{File: FilePosition{Path: resolve(f.o.Path), Modified: f.now().UnixNano()}}
+		if len(files) > 0 {
+			at.File = files[0].position()
+		}
+		f.update(func(s *Status) { s.Begin = at })
+	}
 	return nil
 }
 

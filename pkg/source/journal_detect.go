@@ -75,8 +75,16 @@ func Detect(ctx context.Context, root string, run Runner) (choice Choice, why st
 			why += "; the journal shows no line of Postfix (to see them a user must be in the group systemd-journal)"
 		}
 		return Choice{File: file}, why, nil
+	case file != "" && !(journald && readable(ctx, run)):
+		why := file + ": the mail log of the syslog daemon, empty as yet"
+		if journald {
+			why += "; the journal cannot be read (to do so a user must be in the group systemd-journal)"
+		}
+		return Choice{File: file}, why, nil
 	case journald:
-		return Choice{Journal: &all}, "the journal: there is no mail log, and no line of Postfix yet", nil
+		// What Postfix hands to syslog comes here first; an empty file may be
+		// what a syslog daemon left behind that is no longer there.
+		return Choice{Journal: &all}, "the journal: no mail log has a line, and there is none of Postfix yet", nil
 	}
 	return Choice{File: mailLogs[0]}, mailLogs[0] + ": there is no mail log and no journal yet", nil
 }
@@ -102,6 +110,13 @@ func freshest(root string) (path string, at time.Time) {
 		}
 	}
 	return path, at
+}
+
+// readable says whether the journal of the system can be read: whether there is
+// a line of its first process.
+func readable(ctx context.Context, run Runner) bool {
+	out, err := run(ctx, "journalctl", "-o", "export", "--no-pager", "--quiet", "-n", "1", "_PID=1")
+	return err == nil && len(out) > 0
 }
 
 // newest is the time of the newest entry, in microseconds; 0: there is none.

@@ -25,12 +25,18 @@ func TestDetect(t *testing.T) {
 		journal string
 		why     string
 		stdout  bool
+		sealed  bool // nobody of this group may read the journal
 	}{
 		{name: "journal alone", files: "/run/systemd/journal/socket!", postfix: true, journal: all, why: "Postfix writes to it"},
 		{name: "journal and rsyslog", files: "/run/systemd/journal/socket! /var/log/mail.log", postfix: true, dovecot: true, journal: all, why: "cannot forge"},
 		{name: "rsyslog, journal unreadable", files: "/run/systemd/journal/socket! /var/log/mail.log", file: "/var/log/mail.log", why: "systemd-journal"},
 		{name: "no journal", files: "/var/log/maillog", maillog: "-", file: "/var/log/maillog", why: "syslog daemon"},
 		{name: "an empty file of Debian's and one that is written", files: "/var/log/mail.log! /var/log/maillog", file: "/var/log/maillog"},
+		{name: "just made, no journal", files: "/var/log/maillog!", maillog: "-", file: "/var/log/maillog", why: "empty as yet"},
+		{name: "just made or rotated, journal unreadable", files: "/run/systemd/journal/socket! /var/log/maillog!", sealed: true, file: "/var/log/maillog", why: "systemd-journal"},
+		{name: "left behind empty, journal without Postfix", files: "/run/systemd/journal/socket! /var/log/mail.log!", journal: all, why: "yet"},
+		{name: "just rotated, Postfix in the journal", files: "/run/systemd/journal/socket! /var/log/mail.log!", postfix: true, journal: all, why: "Postfix writes to it"},
+		{name: "just rotated, another written", files: "/run/systemd/journal/socket! /var/log/mail.log! /var/log/maillog", sealed: true, file: "/var/log/maillog"},
 		{name: "postlogd", files: "/run/systemd/journal/socket! /var/log/mail.log", maillog: "/var/log/postfix.log\n", postfix: true, file: "/var/log/postfix.log", why: "maillog_file"},
 		{name: "postlogd, Dovecot in the journal", files: "/run/systemd/journal/socket!", maillog: "/var/log/postfix.log\n", dovecot: true,
 			file: "/var/log/postfix.log", journal: "slices [] units [] identifiers [dovecot]", why: "and the journal for dovecot"},
@@ -59,6 +65,10 @@ func TestDetect(t *testing.T) {
 				return nil, errors.New("not found")
 			case name == "postconf":
 				return []byte(c.maillog), nil
+			case c.sealed:
+				return nil, nil
+			case slices.Contains(args, "_PID=1"):
+				return []byte(entry), nil
 			case slices.Contains(args, "_SYSTEMD_SLICE=system-postfix.slice") && c.postfix,
 				slices.Contains(args, "SYSLOG_IDENTIFIER=dovecot") && c.dovecot:
 				return []byte(entry), nil

@@ -65,6 +65,7 @@ func (j *journal) Run(ctx context.Context, from Position, fn func(Line) error) e
 		how = seekTime
 	case j.o.Start == FromEnd:
 		how, j.time = seekTime, j.began // what comes before journalctl has found the end is not missed
+		j.update(func(s *Status) { s.Begin = Position{Time: j.began} })
 	}
 	pause := j.o.Retry
 	for ctx.Err() == nil {

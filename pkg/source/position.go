@@ -26,6 +26,11 @@ type Position struct {
 	Time   int64  // when it was received, in microseconds since 1970
 }
 
+// IsZero says that it is no position.
+func (p Position) IsZero() bool {
+	return p.Seq == 0 && p.File == FilePosition{} && len(p.Draining) == 0 && !p.Copies && p.Cursor == "" && p.Time == 0
+}
+
 // A FilePosition is a place in one file, which is found again by its device
 // and inode, or by how it begins once it has been copied or compressed.
 type FilePosition struct {

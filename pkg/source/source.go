@@ -72,6 +72,10 @@ type Status struct {
 	Polling     bool   // growth is looked for by the clock: no inotify for this file
 
 	Alarms []Alarm // oldest first
+
+	// Begin is where a source began that had no position and was to begin at
+	// the end; zero before it has. Until the first line it is the position.
+	Begin Position
 }
 
 // An AlarmKind is what an [Alarm] is about.
