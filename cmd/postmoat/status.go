@@ -96,7 +96,7 @@ func showStatus(out io.Writer, st *daemon.Status, now time.Time) error {
 		fmt.Fprintf(w, "%s\t%s\n", label, sourceLine(&st.Sources[i], now))
 	}
 	fmt.Fprintf(w, "rates\t%.3g lines/s, %.3g offences/s; %.2g %% not understood\n", st.LinesPerSecond, st.OffencesPerSecond, 100*st.NotUnderstood)
-	fmt.Fprintf(w, "bans\t%s: %s, %s\n", number(uint64(st.Bans)), several(st.Hosts, "host"), several(st.Networks, "network"))
+	fmt.Fprintf(w, "bans\t%s, of %s and %s\n", number(uint64(st.Bans)), several(st.Hosts, "host"), several(st.Networks, "network"))
 	fmt.Fprintf(w, "clients\t%s with evidence, %s known good\n", number(uint64(st.Clients)), number(uint64(st.KnownGood)))
 	fmt.Fprintf(w, "firewall\t%s\n", firewallLine(&st.Firewall, now))
 	fmt.Fprintf(w, "allowlist\t%s", prefixes(st.Allowlist.Entries))

@@ -15,22 +15,26 @@ import (
 	"github.com/postmoat/postmoat/pkg/prefix"
 )
 
-// The handlers of requests that change something. Who asks is logged, what
-// came of it too.
+// The handlers of requests that change something. The daemon logs what was
+// done, and who asked for it.
 
-// change carries out a change in its time and logs it. refused is the status
-// of an error that says nothing of its kind.
+// change carries out a change in its time, and logs one that was refused.
+// refused is the status of an error that says nothing of its kind.
 func (s *Server) change(q *http.Request, what string, refused int, do func(ctx context.Context, by string) error) error {
+	err := s.carry(q, refused, do)
+	if err != nil {
+		s.log.Warn("request refused", "request", what, "by", by(q.Context()), "err", err)
+	}
+	return err
+}
+
+// carry carries out a change in its time.
+func (s *Server) carry(q *http.Request, refused int, do func(ctx context.Context, by string) error) error {
 	ctx, cancel := context.WithTimeout(q.Context(), s.wait.slow)
 	defer cancel()
-	who := by(q.Context())
-	err := do(ctx, who)
-	if err != nil {
-		err = answerTo(err, refused)
-		s.log.Warn("request refused", "request", what, "by", who, "err", err)
-		return err
+	if err := do(ctx, by(q.Context())); err != nil {
+		return answerTo(err, refused)
 	}
-	s.log.Info("request", "request", what, "by", who)
 	return nil
 }
 
@@ -168,7 +172,8 @@ func (s *Server) reload(w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	var out Reloaded
-	err := s.change(q, "reload", http.StatusConflict, func(ctx context.Context, by string) (err error) {
+	// The daemon logs a refusal too: a reload may also be asked for by a signal.
+	err := s.carry(q, http.StatusConflict, func(ctx context.Context, by string) (err error) {
 		out.Changes, err = s.d.Reload(ctx, by)
 		return err
 	})

@@ -178,8 +178,8 @@ func newFake(t *testing.T) *fakeDaemon {
 	st := daemon.Status{
 		Version: "1.2.3", Started: at, Clock: at, Phase: "running", Healthy: true,
 		Sources: []daemon.SourceStatus{
-			{Name: "/var/log/mail.log", State: "following", Lag: 12, LastLine: &at, Lines: 5},
-			{Name: "journal", State: "following", Lag: -1},
+			{Name: "/var/log/mail.log", State: "following", Lag: 12, LastLine: &at, Since: at.Add(-time.Hour), Lines: 5},
+			{Name: "journal", State: "following", Lag: -1, Since: at.Add(-2 * time.Hour)},
 		},
 		NotUnderstood: 0.25, Clients: 7, KnownGood: 2,
 		Firewall:  daemon.FirewallStatus{Backend: "nftables", Entries: 3, InStep: true, Repairs: 1, Errors: 2, Cut: 4},

@@ -73,11 +73,13 @@ var metrics = []metric{
 			}
 		}
 	}},
-	{"postmoat_source_last_line_timestamp_seconds", "When the newest line of a source was read.", gauge, []string{"source"}, func(c *daemon.Counters, add func(float64, ...string)) {
+	{"postmoat_source_last_line_timestamp_seconds", "When the newest line of a source was read; before the first, since when it is followed.", gauge, []string{"source"}, func(c *daemon.Counters, add func(float64, ...string)) {
 		for _, s := range c.Status.Sources {
+			at := s.Since
 			if s.LastLine != nil {
-				add(epoch(*s.LastLine), s.Name)
+				at = *s.LastLine
 			}
+			add(epoch(at), s.Name)
 		}
 	}},
 

@@ -97,9 +97,10 @@ postmoat_reaction_seconds_count 4
 # HELP postmoat_source_lag_bytes Bytes of a source still to be read.
 # TYPE postmoat_source_lag_bytes gauge
 postmoat_source_lag_bytes{source="/var/log/mail.log"} 12
-# HELP postmoat_source_last_line_timestamp_seconds When the newest line of a source was read.
+# HELP postmoat_source_last_line_timestamp_seconds When the newest line of a source was read; before the first, since when it is followed.
 # TYPE postmoat_source_last_line_timestamp_seconds gauge
 postmoat_source_last_line_timestamp_seconds{source="/var/log/mail.log"} 1.8e+09
+postmoat_source_last_line_timestamp_seconds{source="journal"} 1.7999928e+09
 `
 	names := []string{
 		"postmoat_alarms", "postmoat_bans", "postmoat_bans_started_total", "postmoat_breaker_tripped", "postmoat_build_info",

@@ -186,8 +186,8 @@ func TestChanges(t *testing.T) {
 	if x := f.added[0]; !x.Persist || x.Because != "partner" || x.Until < before+59 || x.Until > time.Now().Unix()+60 {
 		t.Errorf("addition: %+v", x)
 	}
-	if text := log.String(); !strings.Contains(text, `request="ban 203.0.113.0/24"`) || !strings.Contains(text, me) {
-		t.Errorf("the log does not say who did what:\n%s", text)
+	if text := log.String(); text != "" {
+		t.Errorf("the daemon logs what was done, and who asked; here it was logged once more:\n%s", text)
 	}
 }
 

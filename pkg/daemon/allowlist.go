@@ -75,7 +75,11 @@ func (d *Daemon) lookAround(ctx context.Context) {
 
 // allow puts a list in force, unless a reload has let its collector go since it
 // was made, or there is a newer one of the same collector.
-func (c *core) allow(k *allow.Collector, l *allow.List) {
+func (c *core) allow(k *allow.Collector, l *allow.List) { c.change(k, l, false) }
+
+// change is allow; byHand: who did it has been logged, so that what a command
+// put there or took away is not told again.
+func (c *core) change(k *allow.Collector, l *allow.List, byHand bool) {
 	old := c.list
 	if k != c.d.collector() || old != nil && c.listOf == k && l.Serial() <= old.Serial() {
 		return
@@ -83,9 +87,15 @@ func (c *core) allow(k *allow.Collector, l *allow.List) {
 	c.list, c.listOf = l, k
 	added, removed := l.Diff(old)
 	for _, e := range added {
+		if byHand && e.Kind == allow.Operator {
+			continue
+		}
 		c.d.log.Info("allowlisted", "prefix", e.Prefix, "kind", e.Kind, "origin", e.Origin)
 	}
 	for _, e := range removed {
+		if byHand && e.Kind == allow.Operator {
+			continue
+		}
 		c.d.log.Info("no longer allowlisted", "prefix", e.Prefix, "kind", e.Kind, "origin", e.Origin)
 	}
 	c.hold()

@@ -201,13 +201,13 @@ func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
 		}
 		c.note(record{Allow: c.kept()}, true)
 		u.Allowed = timeOf(until)
-		defer c.allow(k, l)
+		defer c.change(k, l, true)
 	}
 	c.note(record{Unban: &unbanRecord{ps}}, true)
 	for _, p := range ps {
 		u.Lifted = append(u.Lifted, c.engine.Unban(p)...)
 	}
-	c.d.log.Info("unbanned by hand", "prefixes", ps, "lifted", len(u.Lifted), "by", r.By)
+	c.d.log.Info("unbanned by hand", "prefixes", ps, "lifted", len(u.Lifted), "allowed", r.For, "by", r.By)
 	if err := c.flush(ctx); err != nil {
 		u.Pending = err.Error()
 	}
@@ -250,7 +250,7 @@ func (d *Daemon) readdress(ctx context.Context, change func(*allow.Collector) (*
 		}
 		c.note(record{Allow: c.kept()}, true)
 		d.log.Info(what, "prefix", p, "by", by)
-		c.allow(k, l)
+		c.change(k, l, true)
 	})
 	return cmp.Or(doErr, err)
 }

@@ -148,7 +148,7 @@ func TestPauseWhileCatchingUp(t *testing.T) {
 func TestFeedsOfNewSources(t *testing.T) {
 	known := []sourceState{{Key: "a", Number: 4, Place: source.Position{Seq: 9}}, {Key: "gone", Number: 7}}
 	var got []uint32
-	for _, f := range newFeeds([]Source{{Key: "b"}, {Key: "a"}, {Key: "c"}}) {
+	for _, f := range newFeeds([]Source{{Key: "b"}, {Key: "a"}, {Key: "c"}}, time.Unix(t0, 0)) {
 		known = f.take(known)
 		got = append(got, f.number)
 		if f.Key == "a" && f.seq != 9 {
@@ -224,4 +224,18 @@ type told struct {
 
 func (s *told) Status() source.Status {
 	return source.Status{State: source.Following, Alarms: s.alarms}
+}
+
+// A host that is banned at both doors is two bans of one host.
+func TestSizes(t *testing.T) {
+	held := func(prefix string, door maillog.Door) *ban.Ban {
+		return &ban.Ban{Prefix: netip.MustParsePrefix(prefix), Door: door}
+	}
+	all, hosts, networks := sizes([]*ban.Ban{
+		held("192.0.2.0/24", maillog.SMTP), held("203.0.113.5/32", maillog.SMTP), held("2001:db8::/64", maillog.SMTP),
+		held("192.0.2.0/24", maillog.Login), held("198.51.100.0/24", maillog.Login), held("203.0.113.5/32", maillog.Login), held("203.0.113.6/32", maillog.Login),
+	})
+	if all != 7 || hosts != 3 || networks != 2 {
+		t.Errorf("%d bans, %d hosts, %d networks, want 7, 3 and 2", all, hosts, networks)
+	}
 }

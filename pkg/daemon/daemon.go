@@ -140,7 +140,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.keeper = firewall.NewKeeper(o.Backend, firewall.KeeperOptions{Log: o.Log, Now: o.Now, Made: d.cuts.made})
 	d.core = &core{
-		d: d, phase: starting, count: newCounters(), feeds: newFeeds(o.Settings.Sources),
+		d: d, phase: starting, count: newCounters(), feeds: newFeeds(o.Settings.Sources, d.started),
 		alarms: make(map[alarmKey]Alarm),
 	}
 	return d, nil

@@ -26,7 +26,8 @@ type feed struct {
 	place  source.Position // behind the last line that the core took; the core's
 
 	// The core's.
-	seq   uint64 // of the last line that was fed
+	since time.Time // it is followed
+	seq   uint64    // of the last line that was fed
 	lines uint64
 	shift int64 // seconds that are added to the stamps
 	quiet health.Quiet
@@ -39,10 +40,10 @@ type feed struct {
 }
 
 // newFeeds are feeds of sources, without number, place or work yet.
-func newFeeds(sources []Source) []*feed {
+func newFeeds(sources []Source, now time.Time) []*feed {
 	feeds := make([]*feed, len(sources))
 	for i, s := range sources {
-		feeds[i] = &feed{Source: s}
+		feeds[i] = &feed{Source: s, since: now}
 	}
 	return feeds
 }
@@ -78,10 +79,23 @@ func (d *Daemon) start(ctx context.Context, f *feed) {
 				return
 			case <-time.After(retrySource):
 			}
-			from = d.in.position(f)
+			if next := d.in.position(f); !next.IsZero() {
+				from = next
+			} else if at := f.status().Begin; !at.IsZero() {
+				from = at
+			}
 			f.open()
 		}
 	})
+}
+
+// position is the place of a feed for which the state of the core is true: where
+// it began, as long as no line has come.
+func (f *feed) position() source.Position {
+	if f.place.IsZero() && f.src.Load() != nil {
+		return f.status().Begin
+	}
+	return f.place
 }
 
 // declare tells the engine of the zone of a feed's stamps, as it is corrected.

@@ -1,9 +1,11 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -238,6 +240,44 @@ func TestBanByHand(t *testing.T) {
 	h.wantBanned()
 }
 
+// What an operator does is logged once, with who did it.
+func TestLoggedOnce(t *testing.T) {
+	var out bytes.Buffer // written to by the daemon's goroutines, one at a time, and read after the stop
+	h := startHost(t, t.TempDir(), func(o *daemon.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&out, nil))
+		o.Reload = func(context.Context) (daemon.Settings, error) {
+			return daemon.Settings{}, errors.New("line 7 is broken")
+		}
+	})
+	ctx := t.Context()
+	who := func(what string) string { return "root (uid 0, pid 4711) for " + what }
+	_, err := h.Ban(ctx, daemon.BanRequest{Prefix: netip.MustParsePrefix("198.51.100.0/24"), By: who("ban")})
+	_, err2 := h.Unban(ctx, daemon.UnbanRequest{Prefix: netip.MustParsePrefix("198.51.100.7/32"), For: time.Hour, By: who("unban")})
+	err = errors.Join(err, err2,
+		h.AllowAdd(ctx, allow.Addition{Prefix: netip.MustParsePrefix("203.0.113.0/25")}, who("allow")),
+		h.AllowRemove(ctx, netip.MustParsePrefix("203.0.113.0/25"), who("remove")),
+		h.Pause(ctx, who("pause")), h.Resume(ctx, who("resume")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Reload(ctx, who("reload")); err == nil {
+		t.Error("a broken configuration was taken")
+	}
+	h.stop()
+	for _, what := range []string{"ban", "unban", "allow", "remove", "pause", "resume", "reload", "line 7 is broken"} {
+		want := who(what)
+		if what == "line 7 is broken" {
+			want = what
+		}
+		if n := strings.Count(out.String(), want); n != 1 {
+			t.Errorf("%s was logged %d times", want, n)
+		}
+	}
+	if n := strings.Count(out.String(), "203.0.113.0/25"); n != 2 {
+		t.Errorf("putting a prefix on the allowlist and taking it off were logged %d times\n%s", n, &out)
+	}
+}
+
 func TestPause(t *testing.T) {
 	h := startHost(t, t.TempDir(), nil)
 	ctx := t.Context()
@@ -384,6 +424,61 @@ func TestReload(t *testing.T) {
 
 // TestLostState holds that a daemon that has lost its state takes its bans over
 // from the firewall, says so, and bans nobody for old lines.
+// A source that a reload adds, and that gets no line before a restart, goes on
+// after it where it was when it was added.
+func TestAddedSourceKeepsItsPlace(t *testing.T) {
+	for _, name := range []string{"with lines", "empty", "missing"} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			other := filepath.Join(folder, "other.log")
+			reject := func(n int, client string) {
+				f, err := os.OpenFile(other, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				for i := range n {
+					fmt.Fprintf(f, "%s mx postfix/smtpd[%d]: NOQUEUE: reject: RCPT from unknown[%s]: 550 5.1.1 <u%d@example.com>: Recipient address rejected: User unknown in local recipient table; from=<> to=<u%d@example.com> proto=ESMTP helo=<x>\n",
+						time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"), 1000+i, client, i, i)
+				}
+			}
+			switch name {
+			case "with lines":
+				reject(12, "203.0.113.99") // before it was added
+			case "empty":
+				reject(0, "")
+			}
+			both := func(s *daemon.Settings) {
+				s.Sources = append(slices.Clone(s.Sources), daemon.Source{
+					Key: "file:" + other, Location: time.UTC,
+					New: func(start source.Start) source.Source {
+						return source.NewFile(source.FileOptions{Path: other, Start: start})
+					},
+				})
+			}
+			h := startHost(t, folder, func(o *daemon.Options) {
+				fresh := o.Settings
+				both(&fresh)
+				o.Reload = func(context.Context) (daemon.Settings, error) { return fresh, nil }
+			})
+			if _, err := h.Reload(t.Context(), "test"); err != nil {
+				t.Fatal(err)
+			}
+			for began := false; !began; {
+				s, err := h.Status(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				began = s.Sources[1].State != source.Idle && s.Sources[1].State != source.CatchingUp
+			}
+			h.stop()
+			reject(12, "203.0.113.5")
+			h = startHost(t, folder, func(o *daemon.Options) { both(&o.Settings) })
+			h.wantBanned("203.0.113.5/32")
+		})
+	}
+}
+
 func TestLostState(t *testing.T) {
 	folder := t.TempDir()
 	h := startHost(t, folder, nil)

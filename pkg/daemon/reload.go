@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/postmoat/postmoat/pkg/engine"
 )
@@ -15,20 +16,29 @@ import (
 // changes nothing and is the error. What changed comes back in words, lines
 // that begin with + or -; and what needs a restart, with !.
 func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	changed, err := d.reload(ctx)
+	if err != nil {
+		d.log.Error("reload: the old configuration stays in force", "by", by, "err", err)
+		return nil, err
+	}
+	d.log.Info("configuration reloaded", "by", by, "changes", changed)
+	d.tell(Event{Time: d.o.Now().UTC(), Type: "reload", Text: fmt.Sprintf("%d changes by %s", len(changed), by)})
+	return changed, nil
+}
+
+func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	if d.o.Reload == nil {
 		return nil, &Refusal{What: "reload: there is no configuration to read again"}
 	}
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
 	if err := d.settled(ctx); err != nil {
-		d.log.Error("reload: the old configuration stays in force", "err", err, "by", by)
 		return nil, err
 	}
 	d.notify(Reloading, "reading the configuration again")
 	defer d.notify(Ready, "running")
 	fresh, err := d.o.Reload(ctx)
 	if err != nil {
-		d.log.Error("reload: the new configuration is broken, the old one stays in force", "err", err, "by", by)
 		return nil, fmt.Errorf("the configuration is broken, the old one stays in force: %w", err)
 	}
 	// The new allowlist is collected before anything changes: that may take
@@ -53,15 +63,12 @@ func (d *Daemon) Reload(ctx context.Context, by string) ([]string, error) {
 		c.allow(k, k.List())
 	})
 	if err = errors.Join(doErr, err); err != nil {
-		d.log.Error("reload: the old configuration stays in force", "err", err, "by", by)
 		return nil, err
 	}
 	select {
 	case d.lookAgain <- struct{}{}:
 	default:
 	}
-	d.log.Info("configuration reloaded", "by", by, "changes", changed)
-	d.tell(Event{Time: d.o.Now().UTC(), Type: "reload", Text: fmt.Sprintf("%d changes by %s", len(changed), by)})
 	return changed, nil
 }
 
@@ -88,7 +95,7 @@ func (c *core) renew(s Settings) error {
 	e := engine.New(o)
 	now := c.d.o.Now()
 	known := c.meta().Sources // the running ones too, so that no number is given twice
-	feeds := newFeeds(s.Sources)
+	feeds := newFeeds(s.Sources, now)
 	var fresh []*feed
 	for i, f := range feeds {
 		if j := slices.IndexFunc(c.feeds, func(g *feed) bool { return g.Key == f.Key }); j >= 0 {
@@ -118,6 +125,9 @@ func (c *core) renew(s Settings) error {
 	for _, f := range fresh {
 		f.open()
 		c.d.start(c.d.sources, f)
+	}
+	if len(fresh) > 0 {
+		c.nextSave = time.Time{} // where they begin must not be forgotten
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (c *core) meta() *meta {
 	live := make(map[string]bool)
 	for _, f := range c.feeds {
 		live[f.Key] = true
-		m.Sources = append(m.Sources, sourceState{Key: f.Key, Number: f.number, Place: f.place, Begins: f.begins, Shift: f.shift})
+		m.Sources = append(m.Sources, sourceState{Key: f.Key, Number: f.number, Place: f.position(), Begins: f.begins, Shift: f.shift})
 	}
 	for _, s := range c.known {
 		if !live[s.Key] {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"net/netip"
 	"runtime/metrics"
 	"slices"
 	"time"
@@ -50,18 +51,11 @@ func (c *core) status(near bool) Status {
 	if t := c.engine.BreakerUntil(); t != 0 {
 		s.Breaker.Tripped, s.Breaker.Until = true, timeOf(t)
 	}
-	for _, b := range c.engine.Bans() {
-		s.Bans++
-		if b.Entry().Everywhere() {
-			s.Hosts++
-		} else {
-			s.Networks++
-		}
-	}
+	s.Bans, s.Hosts, s.Networks = sizes(c.engine.Bans())
 	for _, f := range c.feeds {
 		st := f.status()
 		x := SourceStatus{
-			Name: f.Key, State: st.State, Lag: st.Lag, Lines: f.lines, Long: st.Long, Refused: st.Refused,
+			Name: f.Key, State: st.State, Since: f.since.UTC(), Lag: st.Lag, Lines: f.lines, Long: st.Long, Refused: st.Refused,
 			Rotations: st.Rotations, Shift: f.shift,
 		}
 		if !st.LastLine.IsZero() {
@@ -75,6 +69,25 @@ func (c *core) status(near bool) Status {
 		s.Near = c.near()
 	}
 	return s
+}
+
+// sizes counts bans by door, and the hosts and networks that they are of: a host
+// that offended at two doors has a ban at each and is one host.
+func sizes(bans []*ban.Ban) (all, hosts, networks int) {
+	var prefixes [2][]netip.Prefix
+	for _, b := range bans {
+		i := 0
+		if !b.Entry().Everywhere() {
+			i = 1
+		}
+		prefixes[i] = append(prefixes[i], b.Prefix)
+	}
+	var n [2]int
+	for i, ps := range prefixes {
+		slices.SortFunc(ps, netip.Prefix.Compare)
+		n[i] = len(slices.Compact(ps))
+	}
+	return len(bans), n[0], n[1]
 }
 
 // near are the clients closest to a limit, at all doors.

@@ -28,10 +28,10 @@ type Status struct {
 	OffencesPerSecond float64 `json:"offences_per_second"`
 	NotUnderstood     float64 `json:"not_understood"` // share of Postfix and Dovecot lines, 0 to 1
 
-	Bans      int    `json:"bans"`
-	Hosts     int    `json:"hosts"` // of them single hosts
-	Networks  int    `json:"networks"`
-	Clients   int    `json:"clients"` // with evidence
+	Bans      int    `json:"bans"`     // by prefix and door
+	Hosts     int    `json:"hosts"`    // that are banned by themselves, each once, at however many doors
+	Networks  int    `json:"networks"` // likewise
+	Clients   int    `json:"clients"`  // with evidence
 	KnownGood int    `json:"known_good"`
 	Near      []Near `json:"near"` // clients closest to a limit
 
@@ -47,7 +47,8 @@ type Status struct {
 type SourceStatus struct {
 	Name      string       `json:"name"`
 	State     source.State `json:"state"`
-	Lag       int64        `json:"lag"` // bytes still to be read; -1: not known
+	Lag       int64        `json:"lag"`   // bytes still to be read; -1: not known
+	Since     time.Time    `json:"since"` // it is followed: the start, or the reload that added it
 	LastLine  *time.Time   `json:"last_line,omitempty"`
 	Lines     uint64       `json:"lines"`
 	Long      uint64       `json:"long"`
