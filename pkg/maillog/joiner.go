@@ -274,8 +274,9 @@ func (j *Joiner) postscreen(src uint32, o *sourceState, ev *Event) *Session {
 	k.mix(a[:])
 	k.mixUint(uint64(ev.Port))
 	s := j.session(j.screens, k, ev, ev.Kind == PostscreenConnect)
-	if ev.Kind == PostscreenDisconnect {
-		j.screens.remove(k)
+	switch ev.Kind {
+	case PostscreenDisconnect, PostscreenPassOld, PostscreenAllowlisted:
+		j.screens.remove(k) // after the latter two an smtpd has the client
 	}
 	return s
 }

@@ -394,3 +394,28 @@ func TestJoinerIsBounded(t *testing.T) {
 		t.Errorf("%v allocations an event in steady state", n)
 	}
 }
+
+// TestScreensEnd has clients leave postscreen in all ways; only those whose
+// next line may come from postscreen again are kept.
+func TestScreensEnd(t *testing.T) {
+	for _, x := range []struct {
+		last string
+		left int
+	}{
+		{"PASS OLD [192.0.2.9]:4711", 0},
+		{"ALLOWLISTED [192.0.2.9]:4711", 0},
+		{"DISCONNECT [192.0.2.9]:4711", 0},
+		{"PASS NEW [192.0.2.9]:4711", 1}, // DISCONNECT follows deep tests
+	} {
+		j := NewJoiner()
+		for i, m := range []string{"CONNECT from [192.0.2.9]:4711 to [198.51.100.1]:25", x.last} {
+			ev := parsed(t, "Nov  5 08:46:49 mx postfix/postscreen[77]: "+m)
+			if s := j.Join(0, uint64(i+1), 0, ev); s == nil || s.Client != ev.Client {
+				t.Fatalf("%s: session %+v of %v", m, s, ev.Client)
+			}
+		}
+		if j.screens.len != x.left {
+			t.Errorf("%s leaves %d sessions, want %d", x.last, j.screens.len, x.left)
+		}
+	}
+}
