@@ -146,9 +146,9 @@ func (c *core) spare() {
 }
 
 // kept are the operator's additions that survive a restart.
-func (c *core) kept() *allowRecord {
+func (c *core) kept() []allow.Addition {
 	all := c.d.collector().State().Additions
-	return &allowRecord{slices.DeleteFunc(all, func(a allow.Addition) bool { return !a.Persist })}
+	return slices.DeleteFunc(all, func(a allow.Addition) bool { return !a.Persist })
 }
 
 func summary(added, removed []allow.Entry) string {

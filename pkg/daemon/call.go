@@ -199,7 +199,7 @@ func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
 		if err != nil {
 			return u, &Refusal{What: "unban: " + err.Error()}
 		}
-		c.note(record{Allow: c.kept()}, true)
+		c.noteAllow()
 		u.Allowed = timeOf(until)
 		defer c.change(k, l, true)
 	}
@@ -248,7 +248,7 @@ func (d *Daemon) readdress(ctx context.Context, change func(*allow.Collector) (*
 			err = &Refusal{What: err.Error()}
 			return
 		}
-		c.note(record{Allow: c.kept()}, true)
+		c.noteAllow()
 		d.log.Info(what, "prefix", p, "by", by)
 		c.change(k, l, true)
 	})

@@ -36,8 +36,9 @@ type core struct {
 	listOf *allow.Collector
 	paused string // by whom; "": not
 
-	replay  []record    // of the journal, to be done at their place among the lines
-	orphans []ban.Entry // the firewall held them and nothing is known of them
+	replay  []record         // of the journal, to be done at their place among the lines
+	allowed []allow.Addition // of records that are not yet all read
+	orphans []ban.Entry      // the firewall held them and nothing is known of them
 	past    []ban.Spell
 	told    map[firewall.Key]int64 // since when the bans are that have been told of
 	phase   string

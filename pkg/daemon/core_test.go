@@ -2,9 +2,12 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,5 +240,39 @@ func TestSizes(t *testing.T) {
 	})
 	if all != 7 || hosts != 3 || networks != 2 {
 		t.Errorf("%d bans, %d hosts, %d networks, want 7, 3 and 2", all, hosts, networks)
+	}
+}
+
+// More additions than the journal takes in one record (each of more than 1,200
+// bytes) are written down and read back.
+func TestManyAdditions(t *testing.T) {
+	c := lone(t)
+	k := c.d.collector()
+	const n = 1300
+	for i := range n {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, byte(i >> 8), byte(i), 1}), 32)
+		if _, err := k.Add(allow.Addition{Prefix: p, Persist: true, Because: strings.Repeat("<", 200)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.noteAllow()
+	if err := c.d.ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := lone(t)
+	again.list = again.d.collector().List()
+	l, err := ledger.Open(c.d.o.State, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = l.Recover(
+		func(io.Reader) error { return errors.New("there is no snapshot") },
+		func(text []byte) error { return again.read(t.Context(), text) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.d.collector().State().Additions; len(got) != n || got[n-1].Because != strings.Repeat("<", 200) {
+		t.Errorf("%d additions came back, want %d", len(got), n)
 	}
 }

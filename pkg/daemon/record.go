@@ -49,8 +49,25 @@ type pauseRecord struct {
 
 // An allowRecord holds all that the operator has put on the allowlist for
 // longer than this run of the daemon.
+// More says that the rest is in the records that follow: all of them would be
+// more than the journal takes in one.
 type allowRecord struct {
 	Additions []allow.Addition `json:"additions"`
+	More      bool             `json:"more,omitempty"`
+}
+
+// maxAllowed is how many additions go into one record: 512 with 200 bytes of
+// reason, each written with six, are 700 KB of the 1 MiB that it may have.
+const maxAllowed = 512
+
+// noteAllow writes down the operator's additions that survive a restart.
+func (c *core) noteAllow() {
+	all := c.kept()
+	for len(all) > maxAllowed {
+		c.note(record{Allow: &allowRecord{all[:maxAllowed], true}}, false)
+		all = all[maxAllowed:]
+	}
+	c.note(record{Allow: &allowRecord{Additions: all}}, true)
 }
 
 // before says whether the record was made before a line that is to be fed.
@@ -91,9 +108,18 @@ func (c *core) read(ctx context.Context, text []byte) error {
 	}
 	if r.Allow != nil {
 		// Not at its place among the lines but at once: nothing is banned on
-		// the way that is not to be banned now.
+		// the way that is not to be banned now. So lines that stand before the
+		// record are judged by the allowlist behind it: what the run before
+		// banned until then is not banned again, and what it spared until then
+		// may be.
+		c.allowed = append(c.allowed, r.Allow.Additions...)
+		if r.Allow.More {
+			return nil
+		}
 		k := c.d.collector()
-		if err := readdress(k, r.Allow.Additions, c.d.o.Now()); err != nil {
+		all := c.allowed
+		c.allowed = nil
+		if err := readdress(k, all, c.d.o.Now()); err != nil {
 			return err
 		}
 		c.allow(k, k.List())
