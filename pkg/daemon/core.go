@@ -180,11 +180,13 @@ func (c *core) ready() bool {
 // tick does what is due each second.
 func (c *core) tick(ctx context.Context) {
 	now := c.d.o.Now()
-	if c.ready() && c.level() {
-		c.engine.Live(now.Unix())
-		c.engine.Start(now.Unix() - settle)
-		c.engine.Tick(now.Unix() - settle)
-		c.flush(ctx)
+	if c.ready() {
+		if to, ok := c.level(now); ok {
+			c.engine.Live(now.Unix())
+			c.engine.Start(to.Unix() - settle)
+			c.engine.Tick(to.Unix() - settle)
+			c.flush(ctx)
+		}
 	}
 	c.correct(now)
 	c.watch(now)
@@ -195,16 +197,21 @@ func (c *core) tick(ctx context.Context) {
 	}
 }
 
-// level says whether all lines that are written, and can be read, have been: so
-// that the clock may go on without them.
-func (c *core) level() bool {
+// level says up to when all lines that were written, and can be read, have been
+// fed: so far the clock may go on without them. Where a source says when it last
+// looked, it is that: a process that was stopped for a while, or has to wait for
+// the processor, must not pass over what was written meanwhile.
+func (c *core) level(now time.Time) (time.Time, bool) {
 	for _, f := range c.feeds {
-		st := f.status()
-		if st.Lag > 0 && (st.State == source.Following || st.State == source.CatchingUp) {
-			return false
+		switch st := f.status(); {
+		case st.State != source.Following && st.State != source.CatchingUp:
+		case !st.Looked.IsZero() && st.Looked.Before(now):
+			now = st.Looked
+		case st.Looked.IsZero() && st.Lag >= 0:
+			return now, false
 		}
 	}
-	return c.d.in.empty()
+	return now, c.d.in.empty()
 }
 
 // flush brings the firewall in step with the engine, and tells.

@@ -114,6 +114,8 @@ type follower struct {
 	copying bool       // the last rotation was copytruncate
 	old     bool       // lines are older than Run
 	until   int64      // where in the file at the path they end
+	began   time.Time  // when this turn began,
+	looked  time.Time  // and the last one that left nothing unread
 	growth  *growth    // of the last file of the queue; nil: look by the clock
 	deaf    *opened    // the file that is not watched,
 	hears   time.Time  // until then
@@ -197,6 +199,7 @@ func (f *follower) stop() {
 // more says that there is more to do at once.
 func (f *follower) turn(ctx context.Context) (more bool, err error) {
 	defer f.tell()
+	f.began = f.now()
 	if err := f.drain(); err != nil {
 		return false, err
 	}
@@ -213,6 +216,9 @@ func (f *follower) turn(ctx context.Context) (more bool, err error) {
 			f.retire()
 			return true, nil
 		}
+	}
+	if ctx.Err() != nil {
+		return false, nil // perhaps in the middle
 	}
 	f.old = false
 	return f.look(), nil
@@ -369,7 +375,7 @@ func (f *follower) tell() {
 		s.Lines += f.lines
 		s.Long += f.long
 		f.lines, f.long = 0, 0
-		s.Lag = lag
+		s.Lag, s.Looked = lag, f.looked
 		s.Polling = f.growth == nil
 		if len(f.queue) > 0 {
 			s.File = f.queue[0].path

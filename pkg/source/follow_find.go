@@ -260,6 +260,7 @@ func (f *follower) look() bool {
 	if len(f.queue) > 0 {
 		cur = f.queue[0]
 		if cur.key == keyOf(info) {
+			f.looked = f.began
 			if cur.modified = max(cur.modified, info.ModTime().UnixNano()); len(f.closed) > 0 {
 				f.replace()
 			}

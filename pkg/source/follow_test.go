@@ -34,7 +34,8 @@ type world struct {
 	cancel context.CancelFunc
 	done   chan error
 	hook   func(*follower)
-	limit  int // of lines, where the callback fails; 0: none
+	limit  int             // of lines, where the callback fails; 0: none
+	hold   <-chan struct{} // the callback waits for it; nil: for nothing
 }
 
 var errCrash = errors.New("crash")
@@ -104,6 +105,12 @@ func (w *world) start() {
 
 func (w *world) take(l Line) error {
 	w.mu.Lock()
+	hold := w.hold
+	w.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.limit > 0 && len(w.got) == w.limit {
 		return errCrash
@@ -132,6 +139,13 @@ func (w *world) fail(after int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit = after
+}
+
+// block has the callback wait until something is closed.
+func (w *world) block(until <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = until
 }
 
 // pass lets time pass.

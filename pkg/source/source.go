@@ -61,6 +61,7 @@ type Status struct {
 	File     string    // the file being read; "" for the journal
 	LastLine time.Time // when the newest line was read, wall clock; zero: none yet
 	Lag      int64     // bytes still to be read, compressed files as they lie on disk; -1: not known
+	Looked   time.Time // what had been written by then was read, wall clock; zero: not yet, or not known
 
 	Lines       uint64 // delivered
 	Long        uint64 // dropped because they were too long
