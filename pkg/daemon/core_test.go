@@ -276,3 +276,18 @@ func TestManyAdditions(t *testing.T) {
 		t.Errorf("%d additions came back, want %d", len(got), n)
 	}
 }
+
+// A clock that is set back is an alarm until it has caught up.
+func TestClockSetBack(t *testing.T) {
+	c := lone(t)
+	c.list = c.d.collector().List()
+	for _, x := range []struct {
+		off  int64
+		want bool
+	}{{0, false}, {-60, false}, {-3600, true}, {-61, true}, {-30, false}} {
+		c.watch(time.Unix(t0+x.off, 0))
+		if _, got := c.alarms[alarmKey{"skew", "host"}]; got != x.want {
+			t.Errorf("%d s: alarm %t, want %t", x.off, got, x.want)
+		}
+	}
+}

@@ -14,6 +14,10 @@ import (
 // stays an alarm.
 const oldNews = 24 * time.Hour
 
+// setBack is how many seconds the clock may be behind the scoring clock, which
+// takes lines from at most a few seconds ahead.
+const setBack = 60
+
 type alarmKey struct{ kind, about string }
 
 // watch compares what is wrong with what was wrong a second ago, and says what
@@ -29,6 +33,9 @@ func (c *core) watch(now time.Time) {
 	}
 	if addr, share, ok := c.crowd.Alarm(); ok {
 		raise("crowd", addr.String(), now, "%.0f %% of the connections come from %s: is that a proxy or container gateway in front of Postfix? Then the real clients can't be told apart, and it must be allowlisted", share*100, addr)
+	}
+	if off := c.engine.Now() - now.Unix(); c.engine.Now() != 0 && off > setBack {
+		raise("skew", "host", now, "the clock of this host is %s behind the newest line that was read: it was set back. Bans end that much later, unless lines with the new time come before", time.Duration(off)*time.Second)
 	}
 	if k := c.d.keeper.State(); k.Err != nil {
 		raise("firewall", "", k.Since, "the firewall is not in step, it will be tried again: %v", k.Err)
