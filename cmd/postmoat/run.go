@@ -72,7 +72,7 @@ again; SIGTERM ends it: the bans stay in the firewall, each until its end.`,
 }
 
 func (o *runOptions) run(ctx context.Context, log *slog.Logger) error {
-	notify := daemon.Systemd(log)
+	notify, tuned := daemon.Systemd(log), tunedByHand()
 	cleanEnvironment()
 	cfg, err := o.set.load()
 	if err != nil {
@@ -102,24 +102,46 @@ func (o *runOptions) run(ctx context.Context, log *slog.Logger) error {
 	if err := o.drop(cfg, b.Name(), log); err != nil {
 		return errors.Join(err, doors.close(), b.Close())
 	}
+	caughtUp := make(chan struct{}, 1)
 	d, err := daemon.New(daemon.Options{
 		Settings: fresh, Version: version, State: cfg.State, Backend: b, DryRun: o.dryRun, Severer: severer,
 		Reload: func(ctx context.Context) (daemon.Settings, error) { return o.reload(ctx, log) },
-		Notify: notify, Log: log,
+		Notify: func(n daemon.Notice, text string) {
+			if n == daemon.CaughtUp {
+				select {
+				case caughtUp <- struct{}{}:
+				default: // nobody looks after memory; the core must not wait
+				}
+			}
+			if notify != nil {
+				notify(n, text)
+			}
+		},
+		Log: log,
 	})
 	if err != nil {
 		return errors.Join(err, doors.close(), b.Close())
 	}
 	log.Info("postmoat starts", "version", version, "configuration", cfg.name(), "backend", b.Name(), "dry_run", o.dryRun)
-	return serve(ctx, d, doors, log)
+	if tuned {
+		return serve(ctx, d, doors, nil, log)
+	}
+	return serve(ctx, d, doors, caughtUp, log)
 }
 
-// serve runs the daemon and its doors until ctx ends or the daemon fails.
-func serve(ctx context.Context, d *daemon.Daemon, doors *doors, log *slog.Logger) error {
+// serve runs the daemon and its doors until ctx ends or the daemon fails. Memory
+// is looked after unless caughtUp is nil, see keepSmall.
+func serve(ctx context.Context, d *daemon.Daemon, doors *doors, caughtUp <-chan struct{}, log *slog.Logger) error {
 	s := control.NewServer(control.Options{Daemon: d, Log: log})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Run(ctx) })
 	g.Go(func() error { return s.Serve(ctx, doors.control) })
+	if caughtUp != nil {
+		g.Go(func() error {
+			keepSmall(ctx, caughtUp)
+			return nil
+		})
+	}
 	if doors.metrics != nil {
 		g.Go(func() error { return s.ServeMetrics(ctx, doors.metrics) })
 	}

@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -89,6 +90,18 @@ func (b *Book) Knock(x *Ban, t int64, n uint64) {
 	}
 	x.Knocks += n
 	x.LastKnock = max(x.LastKnock, t)
+}
+
+// All yields the bans in force, sorted by prefix. The book must not change
+// meanwhile.
+func (b *Book) All() iter.Seq[*Ban] {
+	return func(yield func(*Ban) bool) {
+		for _, x := range b.bans.All() {
+			if !yield(x) {
+				return
+			}
+		}
+	}
 }
 
 // Bans returns the bans in force, sorted by prefix.

@@ -18,10 +18,13 @@ const (
 
 // Decode takes over what Encode wrote, see [Book.Restore].
 func (b *Book) Decode(r *wire.Reader) error {
-	d := decoder{r, map[string]string{}}
+	d := decoder{r, map[string]string{}, new([]byte)}
 	s := State{Clock: r.Int()}
-	s.Bans = list(d, func(x *Ban) { d.ban(b, x) })
-	s.Hidden = list(d, func(x *Ban) { d.ban(b, x) })
+	one := func(x **Ban) {
+		*x = new(Ban)
+		d.ban(b, *x)
+	}
+	s.Bans, s.Hidden = list(d, one), list(d, one)
 	s.Parole = list(d, func(u *Parole) { u.Prefix, u.Until, u.Members = r.Prefix(), r.Int(), d.members() })
 	s.History = list(d, func(p *Past) { p.Key, p.Level, p.End = r.Prefix(), int(r.Int()), r.Int() })
 	s.Spared = list(d, func(q *Spared) { q.Prefix, q.Until = r.Prefix(), r.Int() })
@@ -48,10 +51,12 @@ func (b *Book) Decode(r *wire.Reader) error {
 type decoder struct {
 	*wire.Reader
 	names map[string]string
+	text  *[]byte // of the last one
 }
 
 func (d decoder) name() string {
-	b := d.Bytes(maxName)
+	b := d.AppendBytes((*d.text)[:0], maxName)
+	*d.text = b
 	if s, ok := d.names[string(b)]; ok {
 		return s
 	}
@@ -68,12 +73,11 @@ func list[T any](d decoder, read func(*T)) []T {
 	}
 	out := make([]T, 0, min(n, atOnce))
 	for range n {
-		var x T
-		read(&x)
+		out = append(out, *new(T))
+		read(&out[len(out)-1]) // a variable of its own would be garbage
 		if d.Err() != nil {
 			return nil
 		}
-		out = append(out, x)
 	}
 	return out
 }

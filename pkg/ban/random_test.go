@@ -274,15 +274,26 @@ func (w *world) restore() {
 	if !bytes.Equal(encoded(w.t, book), state) {
 		w.fatal("the book that was read is written otherwise")
 	}
-	if got := book.State(); fmt.Sprint(got) != fmt.Sprint(was) {
-		g, h := reflect.ValueOf(got), reflect.ValueOf(was)
-		for i := range g.NumField() {
-			if x, y := fmt.Sprint(g.Field(i)), fmt.Sprint(h.Field(i)); x != y {
-				w.fatal("restored %s\n%v\nwant\n%v", g.Type().Field(i).Name, x, y)
-			}
+	g, h := reflect.ValueOf(book.State()), reflect.ValueOf(was)
+	for i := range g.NumField() {
+		if x, y := plain(g.Field(i)), plain(h.Field(i)); x != y {
+			w.fatal("restored %s\n%v\nwant\n%v", g.Type().Field(i).Name, x, y)
 		}
 	}
 	w.book = book
+}
+
+// plain is a field of a State as text, with what it points to.
+func plain(field reflect.Value) string {
+	bans, ok := field.Interface().([]*Ban)
+	if !ok {
+		return fmt.Sprint(field)
+	}
+	var all []Ban
+	for _, x := range bans {
+		all = append(all, *x)
+	}
+	return fmt.Sprint(all)
 }
 
 // check looks at everything that always holds.

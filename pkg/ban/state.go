@@ -11,7 +11,7 @@ import (
 // State is everything a Book knows.
 type State struct {
 	Clock          int64
-	Bans, Hidden   []Ban // sorted
+	Bans, Hidden   []*Ban // sorted
 	Parole         []Parole
 	History        []Past
 	Spared         []Spared
@@ -36,10 +36,11 @@ type Before struct {
 	Entry  Entry
 }
 
-// Restore takes over a state, which is the book's from then on. The book must be new, and allowlist and known
-// good senders those of the time of the state or later ones: bans that hold
-// something of the allowlist are carved. Prices above the configured ones, and
-// the budget, are taken over; options may have changed otherwise.
+// Restore takes over a state, which is the book's from then on, its bans too.
+// The book must be new, and allowlist and known good senders those of the time
+// of the state or later ones: bans that hold something of the allowlist are
+// carved. Prices above the configured ones, and the budget, are taken over;
+// options may have changed otherwise.
 func (b *Book) Restore(s State) error {
 	if err := s.check(b); err != nil {
 		return fmt.Errorf("restore bans: %w", err)
@@ -48,21 +49,20 @@ func (b *Book) Restore(s State) error {
 	b.squeezes, b.dropped, b.refused, b.held = s.Squeezes, s.Dropped, s.Refused, s.Held
 	b.four.raise(s.Price4)
 	b.six.raise(s.Price6)
-	for i := range s.Bans {
-		x := s.Bans[i]
+	b.due.items = make([]item[*Ban], 0, len(s.Bans)+len(s.Hidden))
+	for i, x := range s.Bans {
 		x.Door = b.door
 		if x.Pinned {
 			b.pins++
 		}
-		b.bans.Insert(x.Prefix, &x)
+		b.bans.Insert(x.Prefix, x)
 		b.version++
-		b.due.push(x.Until, x.Prefix, &x, i)
+		b.due.push(x.Until, x.Prefix, x, i)
 	}
-	for i := range s.Hidden {
-		x := s.Hidden[i]
+	for _, x := range s.Hidden {
 		x.Door, x.hidden = b.door, true
-		b.hidden = append(b.hidden, &x)
-		b.due.push(x.Until, x.Prefix, &x, i)
+		b.hidden = append(b.hidden, x)
+		b.due.push(x.Until, x.Prefix, x, b.bans.Len()+len(b.hidden))
 	}
 	for _, u := range s.Parole {
 		b.parole.add(&u)
@@ -87,10 +87,16 @@ func (b *Book) Restore(s State) error {
 // obey carves the bans that hold something that the allowlist of now holds.
 func (b *Book) obey() {
 	var holes []netip.Prefix
-	for _, x := range append(b.Bans(), b.hidden...) {
+	look := func(x *Ban) {
 		if b.allow.Overlaps(x.Prefix) {
 			holes = append(holes, x.Prefix)
 		}
+	}
+	for _, x := range b.bans.All() {
+		look(x)
+	}
+	for _, x := range b.hidden {
+		look(x)
 	}
 	for _, h := range holes {
 		for _, x := range b.pinsAt(h) {
@@ -110,21 +116,19 @@ func (s *State) check(b *Book) error {
 	if s.Price4 < 0 || s.Price6 < 0 || s.Price4 > 1<<56 || s.Price6 > 1<<56 {
 		return errors.New("impossible price")
 	}
-	for i := range s.Bans {
-		x := &s.Bans[i]
+	for i, x := range s.Bans {
 		if err := x.check(); err != nil {
 			return err
 		}
-		if i > 0 && (compare(&s.Bans[i-1], x) >= 0 || s.Bans[i-1].Prefix.Overlaps(x.Prefix)) {
+		if i > 0 && (compare(s.Bans[i-1], x) >= 0 || s.Bans[i-1].Prefix.Overlaps(x.Prefix)) {
 			return fmt.Errorf("ban %s is out of order or overlaps the one before", x.Prefix)
 		}
 	}
-	for i := range s.Hidden {
-		x := &s.Hidden[i]
+	for i, x := range s.Hidden {
 		if err := x.check(); err != nil {
 			return err
 		}
-		if !x.Pinned || i > 0 && compare(&s.Hidden[i-1], x) >= 0 {
+		if !x.Pinned || i > 0 && compare(s.Hidden[i-1], x) >= 0 {
 			return fmt.Errorf("hidden ban %s is out of order or not pinned", x.Prefix)
 		}
 	}

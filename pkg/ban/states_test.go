@@ -20,10 +20,12 @@ func (b *Book) State() State {
 	s.Price4, _ = b.four.price()
 	s.Price6, _ = b.six.price()
 	for _, x := range b.bans.All() {
-		s.Bans = append(s.Bans, x.copy())
+		c := x.copy()
+		s.Bans = append(s.Bans, &c)
 	}
 	for _, x := range b.hidden {
-		s.Hidden = append(s.Hidden, x.copy())
+		c := x.copy()
+		s.Hidden = append(s.Hidden, &c)
 	}
 	for q, end := range b.spared.All() {
 		s.Spared = append(s.Spared, Spared{q, end})

@@ -234,10 +234,10 @@ func TestSizes(t *testing.T) {
 	held := func(prefix string, door maillog.Door) *ban.Ban {
 		return &ban.Ban{Prefix: netip.MustParsePrefix(prefix), Door: door}
 	}
-	all, hosts, networks := sizes([]*ban.Ban{
+	all, hosts, networks := sizes(slices.Values([]*ban.Ban{
 		held("192.0.2.0/24", maillog.SMTP), held("203.0.113.5/32", maillog.SMTP), held("2001:db8::/64", maillog.SMTP),
 		held("192.0.2.0/24", maillog.Login), held("198.51.100.0/24", maillog.Login), held("203.0.113.5/32", maillog.Login), held("203.0.113.6/32", maillog.Login),
-	})
+	}))
 	if all != 7 || hosts != 3 || networks != 2 {
 		t.Errorf("%d bans, %d hosts, %d networks, want 7, 3 and 2", all, hosts, networks)
 	}

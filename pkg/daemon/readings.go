@@ -70,24 +70,22 @@ func (d *Daemon) readCounters(ctx context.Context) {
 // due are the bans to be read: those in the last quarter of their term or next
 // to it, and a slice of the rest.
 func (c *core) due(r *reader, every time.Duration) []ban.Entry {
-	bans := c.engine.Bans()
 	now := c.engine.Now()
 	soon := now + 2*int64(every/time.Second)
-	live := make(map[firewall.Key]bool, len(bans))
 	var due []ban.Entry
-	for i, b := range bans {
-		e := b.Entry()
-		live[firewall.KeyOf(e)] = true
+	i := 0
+	for b := range c.engine.Bans() {
 		turn := i >= r.turn && i < r.turn+readSlice
 		if turn || !b.Pinned && c.engine.LastQuarter(b) <= soon {
-			due = append(due, e)
+			due = append(due, b.Entry())
 		}
+		i++
 	}
-	if r.turn += readSlice; r.turn >= len(bans) {
+	if r.turn += readSlice; r.turn >= i {
 		r.turn = 0
 	}
 	for k := range r.last {
-		if !live[k] {
+		if c.engine.Running(k.Prefix, k.Door) == nil {
 			delete(r.last, k)
 		}
 	}

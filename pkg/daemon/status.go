@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"runtime/metrics"
 	"slices"
@@ -73,9 +74,10 @@ func (c *core) status(near bool) Status {
 
 // sizes counts bans by door, and the hosts and networks that they are of: a host
 // that offended at two doors has a ban at each and is one host.
-func sizes(bans []*ban.Ban) (all, hosts, networks int) {
+func sizes(bans iter.Seq[*ban.Ban]) (all, hosts, networks int) {
 	var prefixes [2][]netip.Prefix
-	for _, b := range bans {
+	for b := range bans {
+		all++
 		i := 0
 		if !b.Entry().Everywhere() {
 			i = 1
@@ -87,7 +89,7 @@ func sizes(bans []*ban.Ban) (all, hosts, networks int) {
 		slices.SortFunc(ps, netip.Prefix.Compare)
 		n[i] = len(slices.Compact(ps))
 	}
-	return len(bans), n[0], n[1]
+	return all, n[0], n[1]
 }
 
 // near are the clients closest to a limit, at all doors.
@@ -144,7 +146,7 @@ func (c *core) counters() Counters {
 		}
 	}
 	held := make(map[BanCount]uint64)
-	for _, b := range c.engine.Bans() {
+	for b := range c.engine.Bans() {
 		held[banCount(b, "")]++
 	}
 	n.Bans = sortedBans(held)
@@ -168,8 +170,8 @@ func (c *core) held(b *ban.Ban, hidden bool) Held {
 
 // bans are all running bans.
 func (c *core) bans() []Held {
-	var out []Held
-	for _, b := range c.engine.Bans() {
+	out := make([]Held, 0, c.engine.Len())
+	for b := range c.engine.Bans() {
 		out = append(out, c.held(b, false))
 	}
 	for _, b := range c.engine.Hidden() {

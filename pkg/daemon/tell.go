@@ -40,8 +40,8 @@ func (c *core) tell(change ban.Change) {
 
 // toldAll takes the running bans for known: they were told before a restart.
 func (c *core) toldAll() {
-	c.told = make(map[firewall.Key]int64)
-	for _, b := range c.engine.Bans() {
+	c.told = make(map[firewall.Key]int64, c.engine.Len())
+	for b := range c.engine.Bans() {
 		c.told[firewall.KeyOf(b.Entry())] = b.From
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -24,20 +25,25 @@ func (e *Engine) Flush() ban.Change {
 
 // Entries returns what a firewall has to hold, by door and prefix.
 func (e *Engine) Entries() []ban.Entry {
-	var all []ban.Entry
-	for _, b := range e.books {
-		all = append(all, b.Entries()...)
+	all := make([]ban.Entry, 0, e.Len())
+	for x := range e.Bans() {
+		all = append(all, x.Entry())
 	}
 	return all
 }
 
-// Bans returns the running bans by door and prefix.
-func (e *Engine) Bans() []*ban.Ban {
-	var all []*ban.Ban
-	for _, b := range e.books {
-		all = append(all, b.Bans()...)
+// Bans yields the running bans by door and prefix. The engine must not be fed
+// meanwhile.
+func (e *Engine) Bans() iter.Seq[*ban.Ban] {
+	return func(yield func(*ban.Ban) bool) {
+		for _, b := range e.books {
+			for x := range b.All() {
+				if !yield(x) {
+					return
+				}
+			}
+		}
 	}
-	return all
 }
 
 // Len is the number of entries in force at all doors.

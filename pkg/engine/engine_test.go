@@ -264,7 +264,7 @@ func TestSpared(t *testing.T) {
 		t.Errorf("%d of 254 attacking addresses are banned", covered)
 	}
 	why := ""
-	for _, b := range e.Bans() {
+	for b := range e.Bans() {
 		why += b.Explain() + "\n"
 	}
 	if !strings.Contains(why, listed) || !strings.Contains(why, good) {

@@ -124,7 +124,7 @@ func (k *Keeper) Want(ctx context.Context, allow []netip.Prefix, entries []ban.E
 	k.mu.Lock()
 	k.allow, k.allowDue = slices.Clone(allow), true
 	k.due, k.doubt = nil, true
-	clear(k.want)
+	k.want = make(map[Key]ban.Entry, len(entries))
 	clear(k.missed)
 	for _, e := range entries {
 		k.want[KeyOf(e)] = e

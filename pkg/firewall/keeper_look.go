@@ -114,7 +114,7 @@ func (k *Keeper) whole(ctx context.Context, setup bool) (harm, error) {
 
 	k.mu.Lock()
 	k.prune(now.Unix())
-	want := slices.Collect(maps.Values(k.want))
+	want := slices.AppendSeq(make([]ban.Entry, 0, len(k.want)), maps.Values(k.want))
 	fresh := k.missed // told, and not known to be in force
 	late := merge(k.due)
 	for _, e := range slices.Concat(late.Add, late.Refresh) {
@@ -128,10 +128,7 @@ func (k *Keeper) whole(ctx context.Context, setup bool) (harm, error) {
 	k.mu.Unlock()
 
 	plan := Plan(have, want, now.Unix())
-	for _, e := range slices.Concat(plan.Add, plan.Refresh) {
-		fresh[KeyOf(e)] = e
-	}
-	news := ban.Change{Add: slices.Collect(maps.Values(fresh))}
+	news := together(fresh, plan)
 	if !plan.Empty() {
 		if err := k.b.Apply(ctx, plan); err != nil {
 			k.failed(err, news, false)
@@ -142,6 +139,22 @@ func (k *Keeper) whole(ctx context.Context, setup bool) (harm, error) {
 	k.inStep()
 	k.made(news)
 	return foul(have, plan, touched, now.Unix()), nil
+}
+
+// together are the bans of a plan and others, as added: of two of one key that
+// of the plan. At a start, when the plan may be long, there are no others.
+func together(fresh map[Key]ban.Entry, plan ban.Change) ban.Change {
+	all := plan.Add
+	if len(plan.Refresh) > 0 || len(fresh) > 0 {
+		all = slices.Concat(plan.Add, plan.Refresh)
+	}
+	if len(fresh) == 0 {
+		return ban.Change{Add: all}
+	}
+	for _, e := range all {
+		delete(fresh, KeyOf(e))
+	}
+	return ban.Change{Add: slices.AppendSeq(all, maps.Values(fresh))}
 }
 
 // foul counts what of a plan was none of our doing, and not the clock's either.

@@ -141,7 +141,11 @@ func (k *Keeper) hint() {
 
 // made tells of what has come into force.
 func (k *Keeper) made(c ban.Change) {
-	if all := slices.Concat(c.Add, c.Refresh); len(all) > 0 {
+	all := c.Add
+	if len(c.Refresh) > 0 {
+		all = slices.Concat(c.Add, c.Refresh)
+	}
+	if len(all) > 0 {
 		k.o.Made(all)
 	}
 }

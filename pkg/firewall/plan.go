@@ -31,27 +31,31 @@ func KeyOf(e ban.Entry) Key { return Key{e.Prefix, e.Door} }
 // off by more than [Slack], or, where that is further off than [MaxAhead], when
 // half of that has passed; a firewall without deadlines is never refreshed.
 func Plan(have []Active, want []ban.Entry, now int64) ban.Change {
-	held := make(map[Key]Active, len(have))
-	for _, a := range have {
-		held[KeyOf(a.Entry)] = a
+	held := make(map[Key]int, len(have)) // where in have
+	for i, a := range have {
+		held[KeyOf(a.Entry)] = i
 	}
 	var c ban.Change
-	wanted := make(map[Key]bool, len(want))
+	if n := len(want) - len(have); n > 0 {
+		c.Add = make([]ban.Entry, 0, n)
+	}
+	wanted := make([]bool, len(have))
 	for _, e := range want {
 		if e.Deadline <= now {
 			continue
 		}
-		wanted[KeyOf(e)] = true
-		a, ok := held[KeyOf(e)]
-		switch {
-		case !ok:
+		i, ok := held[KeyOf(e)]
+		if !ok {
 			c.Add = append(c.Add, e)
-		case a.Deadline != 0 && stale(a.Deadline, e.Deadline, now):
+			continue
+		}
+		wanted[i] = true
+		if d := have[i].Deadline; d != 0 && stale(d, e.Deadline, now) {
 			c.Refresh = append(c.Refresh, e)
 		}
 	}
 	for _, a := range have {
-		if !wanted[KeyOf(a.Entry)] {
+		if !wanted[held[KeyOf(a.Entry)]] {
 			c.Remove = append(c.Remove, a.Entry)
 		}
 	}

@@ -227,7 +227,7 @@ func (c *collector) finish(lines, notUnderstood uint64, samples []Sample, top in
 	c.closeMinute()
 	c.flush()
 	r := c.r
-	for _, b := range c.e.Bans() {
+	for b := range c.e.Bans() {
 		s := ban.Spell{Ban: *b, End: ban.Running}
 		r.Bans = append(r.Bans, spell(&s))
 	}

@@ -140,18 +140,20 @@ func (r *Reader) Fixed64() uint64 {
 
 // Bytes reads a text of at most limit bytes; nil for an empty one. It takes
 // memory as the text comes.
-func (r *Reader) Bytes(limit int) []byte {
-	n := r.Len(limit)
-	var out []byte
-	for len(out) < n && r.err == nil {
+func (r *Reader) Bytes(limit int) []byte { return r.AppendBytes(nil, limit) }
+
+// AppendBytes is Bytes for a text that is put behind others.
+func (r *Reader) AppendBytes(out []byte, limit int) []byte {
+	for n := r.Len(limit); n > 0 && r.err == nil; {
 		r.fill(1)
-		m := min(n-len(out), r.end-r.pos)
+		m := min(n, r.end-r.pos)
 		if m == 0 {
 			r.Fail(io.ErrUnexpectedEOF)
 			return nil
 		}
 		out = append(out, r.buf[r.pos:r.pos+m]...)
 		r.pos += m
+		n -= m
 	}
 	return out
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// spare is the garbage that the daemon may always hold before it is
+	// collected, in bytes: with a small heap that is as much as Go's own
+	// measure, so that collections are rare.
+	spare = 20 << 20
+	// With a large heap it is this part of it, in percent. Almost all of that
+	// heap is tables without pointers, which a collection does not read, and the
+	// core makes little garbage: so what is saved is cheap.
+	leastGarbage = 25
+	mostGarbage  = 100 // Go's own
+	heapEvery    = 5 * time.Second
+)
+
+// keepSmall bounds the garbage in memory until ctx ends, in the measure of what
+// is alive. Go's own measure is as much garbage as there is alive, for which
+// nobody would see a reason on a host that has other things to do: with a
+// million clients it is some 80 MB. Restoring is not slowed down, the measure
+// follows it; caughtUp is when all is read, and what that has left behind can
+// be given back to the system. Who sets GOGC or GOMEMLIMIT has it as they say.
+func keepSmall(ctx context.Context, caughtUp <-chan struct{}) {
+	tick := time.NewTicker(heapEvery)
+	defer tick.Stop()
+	set := mostGarbage
+	adjust := func() {
+		// A change waits for a collection that is under way, so small ones
+		// are not made.
+		if p := garbage(liveHeap()); p < set-set/8 || p > set+set/8 || p != set && p == leastGarbage {
+			debug.SetGCPercent(p)
+			set = p
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-caughtUp:
+			caughtUp = nil
+			debug.FreeOSMemory() // collects, so that what is alive is known
+			adjust()
+		case <-tick.C:
+			adjust()
+		}
+	}
+}
+
+// garbage is how much there may be, in percent of what is alive.
+func garbage(alive uint64) int {
+	return int(min(max(spare*100/max(alive, 1), leastGarbage), mostGarbage))
+}
+
+// liveHeap is what the last collection found alive, in bytes.
+func liveHeap() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return s[0].Value.Uint64()
+}
+
+// tunedByHand says whether the operator has said how memory is to be used. It
+// must be called before the environment is cleaned.
+func tunedByHand() bool {
+	for _, k := range []string{"GOGC", "GOMEMLIMIT"} {
+		if _, ok := os.LookupEnv(k); ok {
+			return true
+		}
+	}
+	return false
+}
