@@ -54,6 +54,13 @@ func likeReplay(t *testing.T, mix string, seed uint64) {
 	if err := clock.set(time.Unix(times[0]-10, 0)); err != nil {
 		t.Fatal(err)
 	}
+	read, err := openRead(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.set(time.Unix(times[0], 0)); err != nil {
+		t.Fatal(err)
+	}
 	f := create(t, path)
 	r := rand.New(rand.NewPCG(seed, 7))
 	c := startChild(t, folder)
@@ -61,6 +68,9 @@ func likeReplay(t *testing.T, mix string, seed uint64) {
 	for at := 0; at < len(lines); {
 		n := min(1+r.IntN(len(lines)/40), len(lines)-at)
 		for _, l := range lines[at : at+n] {
+			if at > 0 && times[at] > times[at-1] {
+				keepUp(t, read, times[at-1], times[at])
+			}
 			if err := clock.set(time.Unix(times[at], 0)); err != nil {
 				t.Fatal(err)
 			}
@@ -97,6 +107,20 @@ func likeReplay(t *testing.T, mix string, seed uint64) {
 	for _, x := range slices.Sorted(keys(want)) {
 		if !got[x] {
 			t.Errorf("only the replay: %s", x)
+		}
+	}
+}
+
+// keepUp lets the clock go on only when the daemon is no more than a minute of it
+// behind: in life too it would take stamps that are minutes off for wrong ones.
+func keepUp(t *testing.T, read clockFile, written, next int64) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if at := read.now().Unix(); at >= written || next-at <= 60 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the daemon has read up to %v, and no further for a minute: %v was written", read.now(), time.Unix(written, 0))
 		}
 	}
 }
