@@ -148,6 +148,44 @@ func TestBadAdditions(t *testing.T) {
 	}
 }
 
+func TestSetAdditions(t *testing.T) {
+	w := newWorld(t)
+	c := New(w.options())
+	w.collect(c)
+	now := w.now.Unix()
+	of := func(s, because string, until int64) Addition {
+		return Addition{Prefix: netip.MustParsePrefix(s), Because: because, Until: until}
+	}
+	if _, err := c.Add(of("198.51.100.0/24", "taken back", 0)); err != nil {
+		t.Fatal(err)
+	}
+	err := c.SetAdditions([]Addition{
+		of("203.0.113.0/24", "old", now+60), of("192.0.2.0/24", "stays", 0),
+		of("192.0.2.9/32", "over", now), of("203.0.113.0/24", "new", now+3600),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "set", lines(c.List()), "192.0.2.0/24 operator operator: stays", "203.0.113.0/24 operator operator: new")
+	if got := c.State().Additions; len(got) != 2 || got[1].Until != now+3600 {
+		t.Errorf("%+v", got)
+	}
+	many := make([]Addition, maxAdditions+1)
+	for i := range many {
+		many[i].Prefix = prefix.Host(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}))
+	}
+	if err := c.SetAdditions(many); err == nil || !strings.Contains(err.Error(), "4097 additions, the most is 4096") {
+		t.Error(err)
+	}
+	if err := c.SetAdditions([]Addition{of("192.0.2.7/24", "", 0)}); err == nil || !strings.Contains(err.Error(), "write 192.0.2.0/24") {
+		t.Error(err)
+	}
+	expect(t, "after mistakes", lines(c.List()), "192.0.2.0/24 operator operator: stays", "203.0.113.0/24 operator operator: new")
+	if err := c.SetAdditions(many[:maxAdditions]); err != nil || len(lines(c.List())) != maxAdditions {
+		t.Error(err, len(lines(c.List())))
+	}
+}
+
 // The next Collector takes over what this one knows, through a file.
 func TestStateSurvives(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package allow
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,6 +73,29 @@ func (c *Collector) Add(a Addition) (*List, error) {
 	}
 	c.publish(now)
 	return c.list, nil
+}
+
+// SetAdditions makes these, and no others, what was added by command. Those whose
+// end has passed are left out; of several for one prefix the last is good.
+func (c *Collector) SetAdditions(want []Addition) error {
+	now := c.o.Now().Unix()
+	byPrefix := make(map[netip.Prefix]Addition, len(want))
+	for _, a := range want {
+		if err := a.check(); err != nil {
+			return err
+		}
+		if !a.over(now) {
+			byPrefix[a.Prefix] = a
+		}
+	}
+	if len(byPrefix) > maxAdditions {
+		return fmt.Errorf("allow: %d additions, the most is %d: write the networks into a file of the allowlist", len(byPrefix), maxAdditions)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.added = slices.SortedFunc(maps.Values(byPrefix), compareAdditions)
+	c.publish(now)
+	return nil
 }
 
 // Remove takes back what Add put there. What comes from elsewhere cannot be

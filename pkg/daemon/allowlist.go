@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -113,29 +112,6 @@ func (c *core) change(k *allow.Collector, l *allow.List, byHand bool) {
 	if len(added)+len(removed) > 0 {
 		c.d.tell(Event{Time: c.now(), Type: "allow", Text: summary(added, removed)})
 	}
-}
-
-// readdress makes these, and no others, what the operator has put on the
-// allowlist by command.
-func readdress(k *allow.Collector, want []allow.Addition, now time.Time) error {
-	keep := make(map[netip.Prefix]bool)
-	for _, a := range want {
-		if a.Until != 0 && a.Until <= now.Unix() {
-			continue
-		}
-		keep[a.Prefix] = true
-		if _, err := k.Add(a); err != nil {
-			return err
-		}
-	}
-	for _, a := range k.State().Additions {
-		if !keep[a.Prefix] {
-			if _, err := k.Remove(a.Prefix); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // spare tells what ends connections whom to leave alone.

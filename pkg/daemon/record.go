@@ -119,7 +119,7 @@ func (c *core) read(ctx context.Context, text []byte) error {
 		k := c.d.collector()
 		all := c.allowed
 		c.allowed = nil
-		if err := readdress(k, all, c.d.o.Now()); err != nil {
+		if err := k.SetAdditions(all); err != nil {
 			return err
 		}
 		c.allow(k, k.List())

@@ -51,7 +51,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	doErr := d.in.do(ctx, func() {
 		c := d.core
 		// Additions that were made meanwhile.
-		if err = readdress(k, d.collector().State().Additions, d.o.Now()); err != nil {
+		if err = k.SetAdditions(d.collector().State().Additions); err != nil {
 			return
 		}
 		if err = c.renew(fresh); err != nil {
