@@ -117,7 +117,10 @@ func allowAddCommand() *cobra.Command {
 		Short: "Put a network or an address on the allowlist of the daemon",
 		Long: `add puts a prefix on the allowlist of the running daemon. What is banned of it is
 free when the command returns. It is forgotten after --for, and when the daemon
-ends unless --persist is said; what is to stay belongs into the configuration.`,
+ends unless --persist is said; what is to stay belongs into the configuration.
+
+What is wider than a /8, or an IPv6 /16, is refused: that would lift most bans, and
+keep new ones away ('postmoat pause' does that).`,
 		Example: "  postmoat allow add 192.0.2.7 --for 36h\n  postmoat allow add 192.0.2.0/24 --persist --because 'branch office'",
 		Args:    oneArg("a prefix or an address", "postmoat allow add 192.0.2.0/24 --for 36h"),
 		RunE: func(c *cobra.Command, args []string) error {

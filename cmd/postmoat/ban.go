@@ -109,7 +109,8 @@ func unbanCommand() *cobra.Command {
 		Short: "Lift bans",
 		Long: `unban lifts the bans inside of a prefix, or carves an address out of a wider one,
 and returns when the firewall has let go. So that it does not come straight back
-it stays on the allowlist for an hour, or for --for; --for 0 leaves that out.`,
+it stays on the allowlist for an hour, or for --for; --for 0 leaves that out, and
+more than a /8, or an IPv6 /16, needs that.`,
 		Example: "  postmoat unban 192.0.2.7\n  postmoat unban 192.0.2.0/24 --for 7d\n  postmoat unban --all",
 		Args: func(c *cobra.Command, args []string) error {
 			switch {

@@ -142,17 +142,23 @@ const (
 func tooWide(entries []Entry) []Problem {
 	var problems []Problem
 	for _, e := range entries {
-		wide := e.Prefix.Bits() < widest6
-		if e.Prefix.Addr().Is4() {
-			wide = e.Prefix.Bits() < widest4
-		}
-		if !wide || e.Kind == Special || e.Kind == Private || inside(e.Prefix, prefix.Special()) || inside(e.Prefix, prefix.Private()) {
+		if e.Kind == Special || e.Kind == Private || !GreatPart(e.Prefix) {
 			continue
 		}
 		problems = append(problems, Problem{Severity: Alarm, Origin: e.Origin,
 			Text: e.Prefix.String() + " is a great part of the Internet and nothing in it is ever banned: list the networks that are meant"})
 	}
 	return problems
+}
+
+// GreatPart says whether p holds so much of the Internet that hardly anybody who
+// puts it on the allowlist means that.
+func GreatPart(p netip.Prefix) bool {
+	wide := p.Bits() < widest6
+	if p.Addr().Is4() {
+		wide = p.Bits() < widest4
+	}
+	return p.IsValid() && wide && !inside(p, prefix.Special()) && !inside(p, prefix.Private())
 }
 
 // inside says whether p is wholly inside one of the prefixes.

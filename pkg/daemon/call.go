@@ -191,6 +191,10 @@ func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
 		ps = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 	}
 	if r.Prefix.IsValid() && r.For > 0 {
+		if allow.GreatPart(ps[0]) {
+			return u, &Refusal{What: fmt.Sprintf("unban %s: that is a great part of the Internet, and nothing in it would be banned for %s", ps[0], r.For),
+				Hint: "'postmoat unban --all' lifts every ban, and --for 0 puts nothing on the allowlist; 'postmoat pause' keeps new bans away"}
+		}
 		// First, so that there is no moment in which it can come back. It is
 		// kept over a restart: the hour has been promised.
 		until := c.d.o.Now().Add(r.For).Unix()
@@ -224,9 +228,14 @@ func (d *Daemon) Allowlist() *allow.List {
 }
 
 // AllowAdd puts a prefix on the allowlist, which carves or lifts running bans
-// before it returns.
+// before it returns. A great part of the Internet is refused: one mistyped
+// length would lift every ban.
 func (d *Daemon) AllowAdd(ctx context.Context, a allow.Addition, by string) error {
 	a.Prefix = prefix.Canonical(a.Prefix)
+	if allow.GreatPart(a.Prefix) {
+		return &Refusal{What: fmt.Sprintf("allow %s: that is a great part of the Internet, and nothing in it would be banned", a.Prefix),
+			Hint: "name the networks that are meant; 'postmoat pause' keeps new bans away"}
+	}
 	return d.readdress(ctx, func(k *allow.Collector) (*allow.List, error) { return k.Add(a) },
 		"allowlisted by hand", a.Prefix, by)
 }
