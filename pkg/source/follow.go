@@ -106,8 +106,8 @@ type follower struct {
 	// at the path, or was until it was renamed and nothing new has come.
 	queue    []*opened
 	draining []*opened
-	closed   []FilePosition // of files that were draining, for as long as they may look newer than the one at the path
-	places   []FilePosition // of both; made anew when one of them changes
+	closed   []FilePosition // of files that were draining: the newest
+	places   []FilePosition // of both, but for those closed that do not look newer than the one at the path; made anew when one of them changes
 
 	last    *opened    // that the last line came from
 	broken  bool       // the next line is no neighbour of the last one
@@ -319,7 +319,7 @@ func (f *follower) release(t *opened) {
 	}
 	p := t.position()
 	p.Modified, p.Done = t.written(), true
-	f.closed = append(f.closed, p)
+	f.closed = append(slices.DeleteFunc(f.closed, p.sameFile), p)
 	t.close()
 }
 
@@ -349,11 +349,14 @@ func (f *follower) retire() {
 
 // replace notes the places in the renamed files for the positions to come.
 func (f *follower) replace() {
-	if len(f.queue) > 0 {
-		f.closed = slices.DeleteFunc(f.closed, func(p FilePosition) bool { return p.Modified < f.queue[0].modified })
-	}
 	f.closed = f.closed[max(0, len(f.closed)-maxDraining):]
-	f.places = slices.Clone(f.closed)
+	f.places = make([]FilePosition, 0, len(f.closed)+len(f.draining))
+	for _, p := range f.closed {
+		// Else a start will see from its time that it is older.
+		if len(f.queue) == 0 || p.Modified >= f.queue[0].modified {
+			f.places = append(f.places, p)
+		}
+	}
 	for _, t := range f.draining {
 		f.places = append(f.places, t.position())
 	}

@@ -238,7 +238,7 @@ func (f *follower) at(i int, t *opened, p FilePosition) (int, *opened, error) {
 	if t.zip == nil {
 		off = min(off, t.size()) // a copy may have been made before the last lines were read
 	}
-	if err := t.resume(off); err != nil {
+	if err := t.goOn(off); err != nil {
 		t.close()
 		return -1, nil, err
 	}
@@ -261,12 +261,15 @@ func (f *follower) look() bool {
 		cur = f.queue[0]
 		if cur.key == keyOf(info) {
 			f.looked = f.began
-			if cur.modified = max(cur.modified, info.ModTime().UnixNano()); len(f.closed) > 0 {
+			if cur.modified = max(cur.modified, info.ModTime().UnixNano()); len(f.places) > len(f.draining) {
 				f.replace()
 			}
 			f.fine()
 			return false
 		}
+	}
+	if f.takenBack(keyOf(info)) {
+		return true
 	}
 	files, err := f.newer(cur)
 	if err != nil {
@@ -293,10 +296,11 @@ func (f *follower) newer(cur *opened) ([]*opened, error) {
 		return nil, err
 	}
 	if cur == nil {
-		return f.openAll(slices.DeleteFunc(list, func(c candidate) bool { return !c.live }))
+		return f.openNew(slices.DeleteFunc(list, func(c candidate) bool { return !c.live }), FilePosition{})
 	}
 	p := cur.position()
 	at := slices.IndexFunc(list, func(c candidate) bool { return c.key == cur.key })
+	gone := false
 	if at < 0 {
 		i, t, err := f.find(list, p)
 		if err != nil {
@@ -304,18 +308,21 @@ func (f *follower) newer(cur *opened) ([]*opened, error) {
 		}
 		if t != nil {
 			t.close()
+			if list[i].live {
+				i-- // it was edited, and is to be opened
+			}
 		}
-		at = i
+		at, gone = i, t == nil
 	}
 	rest := slices.Clone(list[at+1:])
-	if at < 0 {
+	if gone {
 		rest = since(rest, p)
 	}
 	rest = f.unknown(rest)
 	if len(rest) == 0 || !rest[len(rest)-1].live {
 		return nil, errMoved
 	}
-	return f.openAll(rest)
+	return f.openNew(rest, p)
 }
 
 // unknown takes out what is being read already.

@@ -118,6 +118,23 @@ func (t *opened) resume(off int64) error {
 	return nil
 }
 
+// goOn is resume at a place where a line begins, unless the file was edited since:
+// then the rest of the line is passed over, it must not be taken for one.
+func (t *opened) goOn(off int64) error {
+	if err := t.resume(off); err != nil || off == 0 {
+		return err
+	}
+	before := make([]byte, 1)
+	n, err := t.text.ReadAt(before, off-1)
+	if n == 0 && err != nil && err != io.EOF {
+		return err
+	}
+	if n == 1 && before[0] != '\n' && before[0] != 0 { // zeros are passed over as if they were lines
+		t.torn, t.skipping, t.scan = true, true, off
+	}
+	return nil
+}
+
 // same says whether the file still begins as it did. Archives do not change.
 func (t *opened) same() bool {
 	if t.zip != nil || len(t.head) == 0 {

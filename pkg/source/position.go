@@ -50,11 +50,6 @@ type FilePosition struct {
 // and process numbers.
 const headSize = 512
 
-// Zero says whether the position is that of a source which has not been read.
-func (p Position) Zero() bool {
-	return p.Seq == 0 && p.Cursor == "" && p.Time == 0 && p.File == FilePosition{} && !p.Copies && len(p.Draining) == 0
-}
-
 // fingerprint is the hash by which the head of a file is known.
 func fingerprint(head []byte) string {
 	if len(head) == 0 {
@@ -69,6 +64,11 @@ func fingerprint(head []byte) string {
 func (p FilePosition) valid() bool {
 	return p.Offset >= 0 && p.HeadLen >= 0 && p.HeadLen <= headSize && int64(p.HeadLen) <= p.Offset && (p.HeadLen == 0) == (p.Head == "") &&
 		p.FirstLen >= 0 && p.FirstLen <= p.HeadLen && (p.FirstLen == 0) == (p.First == "")
+}
+
+// sameFile says whether q is of the same file, if that exists still.
+func (p FilePosition) sameFile(q FilePosition) bool {
+	return p.Device == q.Device && p.Inode == q.Inode
 }
 
 // is says whether a file whose first bytes are head is the one of p, as far as
