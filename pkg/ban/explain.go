@@ -145,7 +145,7 @@ func (s *sentences) width(b *Ban) {
 	w := &b.Why
 	switch w.Kind {
 	case Held:
-		s.add("The cover wanted a /%d for %s, but the breaker has stopped widening, so each is banned by itself.",
+		s.add("The cover wanted a /%d for %s, but widening was stopped (by the breaker, or as the allowlist was not complete), so each is banned by itself.",
 			w.Next.Bits, count(w.Next.Members, "offender"))
 		return
 	case Single:

@@ -71,5 +71,5 @@ func TestExplainOfTheHeld(t *testing.T) {
 	r := newRig(t)
 	r.breaker = NewBreaker(0, -1)
 	r.offend(t0, hostsOf("192.0.2.1", 3)...)
-	tells(t, r.of("192.0.2.2"), "wanted a /24 for 3 offenders, but the breaker")
+	tells(t, r.of("192.0.2.2"), "wanted a /24 for 3 offenders, but widening was stopped (by the breaker, ")
 }
