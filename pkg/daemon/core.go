@@ -172,6 +172,8 @@ func (c *core) ready() bool {
 		c.engine.Start(c.d.o.Now().Unix())
 		c.adopt()
 	}
+	// Who asks now, after a start or a restart, is to hear of what is wrong too.
+	c.watch(c.d.o.Now())
 	c.d.log.Info("caught up with the logs", "bans", c.engine.Len(), "lines", c.count.lines)
 	c.d.notify(CaughtUp, c.summary())
 	return true

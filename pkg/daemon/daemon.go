@@ -217,7 +217,11 @@ func (d *Daemon) work(ctx context.Context) error {
 	if err := d.keeper.Settle(settle); err != nil {
 		d.log.Error("the firewall did not take the last changes; it gets them at the next start", "err", err)
 	}
-	d.log.Info("stopped; bans stay in force until their end", "bans", c.engine.Len())
+	if d.o.DryRun {
+		d.log.Info("stopped", "bans", c.engine.Len(), "dry_run", true)
+	} else {
+		d.log.Info("stopped; bans stay in force until their end", "bans", c.engine.Len())
+	}
 	return nil
 }
 

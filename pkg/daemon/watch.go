@@ -52,7 +52,7 @@ func (c *core) watch(now time.Time) {
 		raise("state", "snapshot", now, "the state can't be written: %s. postmoat goes on in memory; free some space in %s", c.saved.Error, c.d.o.State)
 	}
 	if n := c.d.ledger.Pending(); n > 0 {
-		raise("state", "journal", now, "%d records of the journal wait for the disk (%s)", n, c.d.o.State)
+		raise("state", "journal", now, "what operators did can't be written down yet (records that wait: %d). postmoat goes on in memory; is there space in %s?", n, c.d.o.State)
 	}
 	for _, text := range c.d.lost {
 		raise("state", text, c.d.started, "%s", text)
