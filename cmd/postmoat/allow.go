@@ -157,7 +157,7 @@ keep new ones away ('postmoat pause' does that).`,
 	conn.add(c)
 	c.Flags().StringVar(&d, "for", "", "how long, a `DURATION` like 90m, 36h or 7d")
 	c.Flags().BoolVar(&r.Persist, "persist", false, "keep it when the daemon is started again")
-	c.Flags().StringVar(&r.Because, "because", "", "`TEXT` that allow shows")
+	c.Flags().StringVar(&r.Because, "because", "", "`TEXT` that allow shows, at most 200 bytes")
 	return c
 }
 

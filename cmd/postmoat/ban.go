@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,34 +65,27 @@ from is never banned.`,
 	}
 	conn.add(c)
 	c.Flags().StringVar(&length, "for", "", "how long, a `DURATION` like 90m, 36h or 7d (default: until it is unbanned)")
-	c.Flags().StringVar(&because, "because", "", "`TEXT` that list and explain show")
+	c.Flags().StringVar(&because, "because", "", "`TEXT` that list and explain show, at most 200 bytes")
 	c.Flags().BoolVar(&force, "force", false, "ban more than a /16 or an IPv6 /32")
 	addFormat(c, &format)
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	return c
 }
 
-// showBanned says what was banned, a line for each prefix.
+// showBanned says what was banned, a line for each prefix. A ban by hand holds at
+// all mail ports: of a network at both doors, of a host at one for both.
 func showBanned(out io.Writer, bans []control.Ban, now time.Time) {
-	doors := map[string][]string{}
+	told := make(map[string]bool)
 	for _, b := range bans {
-		doors[b.Prefix] = append(doors[b.Prefix], b.Door)
-	}
-	for _, b := range bans {
-		at := doors[b.Prefix]
-		if at == nil {
-			continue // told already
+		if told[b.Prefix] {
+			continue
 		}
-		doors[b.Prefix] = nil
-		word := "door "
-		if len(at) > 1 {
-			word = "doors "
-		}
+		told[b.Prefix] = true
 		until := ", until it is unbanned"
 		if b.Until != nil {
 			until = " until " + ahead(b.Until, now)
 		}
-		fmt.Fprintf(out, "banned %s at %s%s%s, %s\n", b.Prefix, word, strings.Join(at, " and "), until, clean(b.State))
+		fmt.Fprintf(out, "banned %s at all mail ports%s, %s\n", b.Prefix, until, clean(b.State))
 	}
 }
 
@@ -138,7 +130,7 @@ more than a /8, or an IPv6 /16, needs that.`,
 			}
 			switch length {
 			case "":
-			case "0":
+			case "0", "0s", "0m", "0h", "0d":
 				r.Seconds = new(int64)
 			default:
 				d, err := duration(length)

@@ -186,7 +186,7 @@ func TestDaemonCommands(t *testing.T) {
 	}
 
 	// By hand, around what is allowed.
-	if out := l.run("ban", "203.0.113.0/24", "--for", "7d", "--because", "abuse desk"); !strings.Contains(out, "banned 203.0.113.0/24 at doors smtp and login until ") {
+	if out := l.run("ban", "203.0.113.0/24", "--for", "7d", "--because", "abuse desk"); !strings.Contains(out, "banned 203.0.113.0/24 at all mail ports until ") {
 		t.Errorf("ban:\n%s", out)
 	}
 	await(" ban ", "203.0.113.0/24")
@@ -215,6 +215,8 @@ func TestDaemonCommands(t *testing.T) {
 		{"--force", []string{"ban", "203.0.0.0/12"}},
 		{"allowlist holds it", []string{"ban", "198.51.100.7"}},
 		{"take it out where it comes from", []string{"allow", "remove", "198.51.100.0/24"}},
+		{"a great part of the Internet", []string{"allow", "add", "0.0.0.0/0"}},
+		{"hint: 'postmoat unban --all'", []string{"unban", "0.0.0.0/0"}},
 		{"hint: where the daemon runs, 'postmoat unban --all'", []string{"flush"}},
 	} {
 		if code, out := l.code(x.args[0], x.args[1:]...); code != 1 || !strings.Contains(out, x.want) {
@@ -223,6 +225,10 @@ func TestDaemonCommands(t *testing.T) {
 	}
 	if code, out := l.code("ban", "203.0.113.1/24"); code != 2 {
 		t.Errorf("wrong usage: exit code %d\n%s", code, out)
+	}
+	// The daemon finds some of it.
+	if code, out := l.code("ban", "203.0.113.9", "--because", strings.Repeat("a", 201)); code != 2 || !strings.Contains(out, "longer than 200 bytes") {
+		t.Errorf("a reason that is too long: exit code %d\n%s", code, out)
 	}
 
 	// Paused, and the configuration changed for the worse and the better.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -36,8 +37,7 @@ func run() int {
 	if err == nil {
 		return exitOK
 	}
-	var u usageError
-	usage := errors.As(err, &u)
+	usage := isUsage(err)
 	for i, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
 		if i == 0 || !strings.HasPrefix(line, " ") {
 			line = "postmoat: " + line
@@ -51,6 +51,16 @@ func run() int {
 		return exitUsage
 	}
 	return exitNotWell
+}
+
+// isUsage says whether err is a mistake in the command line, found here or by the
+// daemon: a reason that is too long, say.
+func isUsage(err error) bool {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*control.Error](err)
+	return ok && e.Status == http.StatusBadRequest
 }
 
 // usageError is a mistake in the command line.

@@ -127,7 +127,7 @@ func sourceLine(s *daemon.SourceStatus, now time.Time) string {
 		line += ", " + size(uint64(s.Lag)) + " behind"
 	}
 	if s.Long+s.Refused > 0 {
-		line += fmt.Sprintf(", %s lines left out", number(s.Long+s.Refused))
+		line += fmt.Sprintf(", %s left out", several(int(s.Long+s.Refused), "line"))
 	}
 	if s.Shift != 0 {
 		line += fmt.Sprintf(", its stamps corrected by %+d s", s.Shift)
@@ -136,7 +136,7 @@ func sourceLine(s *daemon.SourceStatus, now time.Time) string {
 }
 
 func firewallLine(f *daemon.FirewallStatus, now time.Time) string {
-	line := fmt.Sprintf("%s, %s entries, ", clean(f.Backend), number(uint64(f.Entries)))
+	line := fmt.Sprintf("%s, %s, ", clean(f.Backend), entries(f.Entries))
 	if f.InStep {
 		line += "in step"
 	} else {
@@ -155,13 +155,20 @@ func firewallLine(f *daemon.FirewallStatus, now time.Time) string {
 	return line
 }
 
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return number(uint64(n)) + " entries"
+}
+
 func snapshotLine(s *daemon.SnapshotStatus, now time.Time) string {
 	line := "not saved yet"
 	if s.At != nil {
 		line = fmt.Sprintf("saved %s, %s", ago(*s.At, now), size(uint64(max(s.Bytes, 0))))
 	}
 	if s.Pending > 0 {
-		line += fmt.Sprintf(", %d records wait for the disk", s.Pending)
+		line += ", " + several(s.Pending, "record") + " waiting for the disk"
 	}
 	if s.Error != "" {
 		line += "; " + clean(s.Error)
@@ -202,8 +209,6 @@ func advice(kind string) string {
 		return ". 'postmoat allow' tells what is missing"
 	case "breaker":
 		return ". Look at 'postmoat list'; 'postmoat resume' closes it"
-	case "state":
-		return ". Is the disk full? It goes on in memory"
 	case "permission":
 		return ". 'postmoat check' tells how to let it read the log"
 	}

@@ -41,6 +41,8 @@ func (r *reader) seconds(path string, n *yaml.Node) (int64, bool) {
 // what to write instead.
 func ParseDuration(s string) (time.Duration, error) {
 	switch v, err := parseDuration(s); {
+	case errors.Is(err, errUnit) && strings.Trim(s, "0") == "":
+		return 0, fmt.Errorf("%s is no time: write 1s to 3650d", cut(s))
 	case errors.Is(err, errUnit):
 		return 0, fmt.Errorf("%q has no unit: write %ss, %sm, %sh or %sd", cut(s), cut(s), cut(s), cut(s), cut(s))
 	case err != nil:
