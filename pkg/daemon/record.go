@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -48,11 +49,12 @@ type pauseRecord struct {
 }
 
 // An allowRecord holds all that the operator has put on the allowlist for
-// longer than this run of the daemon.
-// More says that the rest is in the records that follow: all of them would be
-// more than the journal takes in one.
+// longer than this run of the daemon, or a part of it: all would be more than the
+// journal takes in one. From says how many stand in the records just before, and
+// More that the rest is in those that follow.
 type allowRecord struct {
 	Additions []allow.Addition `json:"additions"`
+	From      int              `json:"from,omitempty"`
 	More      bool             `json:"more,omitempty"`
 }
 
@@ -63,11 +65,13 @@ const maxAllowed = 512
 // noteAllow writes down the operator's additions that survive a restart.
 func (c *core) noteAllow() {
 	all := c.kept()
-	for len(all) > maxAllowed {
-		c.note(record{Allow: &allowRecord{all[:maxAllowed], true}}, false)
-		all = all[maxAllowed:]
+	for from, more := 0, true; more; from += maxAllowed {
+		part := all[from:min(from+maxAllowed, len(all))]
+		more = from+len(part) < len(all)
+		// Each durable: what need not be makes room for others when the disk is
+		// full, and the rest alone would say that these were taken off.
+		c.note(record{Allow: &allowRecord{part, from, more}}, true)
 	}
-	c.note(record{Allow: &allowRecord{Additions: all}}, true)
 }
 
 // before says whether the record was made before a line that is to be fed.
@@ -112,6 +116,12 @@ func (c *core) read(ctx context.Context, text []byte) error {
 		// record are judged by the allowlist behind it: what the run before
 		// banned until then is not banned again, and what it spared until then
 		// may be.
+		if r.Allow.From == 0 {
+			c.allowed = nil // parts before it, if any, were cut short by a crash
+		}
+		if r.Allow.From != len(c.allowed) {
+			return errors.New("journal: a part of what was allowlisted by command is missing, what was allowlisted before that stays")
+		}
 		c.allowed = append(c.allowed, r.Allow.Additions...)
 		if r.Allow.More {
 			return nil
