@@ -12,11 +12,11 @@ const (
 	// spare is the garbage that the daemon may always hold before it is
 	// collected, in bytes: with a small heap that is as much as Go's own
 	// measure, so that collections are rare.
-	spare = 20 << 20
+	spare = 12 << 20
 	// With a large heap it is this part of it, in percent. Almost all of that
 	// heap is tables without pointers, which a collection does not read, and the
 	// core makes little garbage: so what is saved is cheap.
-	leastGarbage = 25
+	leastGarbage = 12
 	mostGarbage  = 100 // Go's own
 	heapEvery    = 5 * time.Second
 )
@@ -72,7 +72,7 @@ func liveHeap() uint64 {
 // must be called before the environment is cleaned.
 func tunedByHand() bool {
 	for _, k := range []string{"GOGC", "GOMEMLIMIT"} {
-		if _, ok := os.LookupEnv(k); ok {
+		if os.Getenv(k) != "" {
 			return true
 		}
 	}
