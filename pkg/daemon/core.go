@@ -182,6 +182,9 @@ func (c *core) ready() bool {
 // tick does what is due each second.
 func (c *core) tick(ctx context.Context) {
 	now := c.d.o.Now()
+	for _, f := range c.feeds {
+		f.pace.tick(f.seq, f.status())
+	}
 	if c.ready() {
 		if to, ok := c.level(now); ok {
 			c.engine.Live(now.Unix())
@@ -202,11 +205,12 @@ func (c *core) tick(ctx context.Context) {
 // level says up to when all lines that were written, and can be read, have been
 // fed: so far the clock may go on without them. Where a source says when it last
 // looked, it is that: a process that was stopped for a while, or has to wait for
-// the processor, must not pass over what was written meanwhile.
+// the processor, must not pass over what was written meanwhile. One that hangs is
+// waited for no longer: bans have to end.
 func (c *core) level(now time.Time) (time.Time, bool) {
 	for _, f := range c.feeds {
 		switch st := f.status(); {
-		case st.State != source.Following && st.State != source.CatchingUp:
+		case st.State != source.Following && st.State != source.CatchingUp || f.pace.hangs():
 		case !st.Looked.IsZero() && st.Looked.Before(now):
 			now = st.Looked
 		case st.Looked.IsZero() && st.Lag >= 0:

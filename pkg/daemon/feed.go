@@ -32,6 +32,7 @@ type feed struct {
 	shift int64 // seconds that are added to the stamps
 	quiet health.Quiet
 	skew  health.Skew
+	pace  pace
 	// stubborn: the stamps name a wrong zone themselves.
 	stubborn bool
 	// gone: a reload has taken it out; what it still hands over is not fed, so

@@ -80,6 +80,9 @@ func (c *core) watchSources(now time.Time, raise func(kind, about string, since 
 				raise(string(a.Kind), f.Key, a.At, "%s: %s", f.Key, a.Text)
 			}
 		}
+		if f.pace.hangs() {
+			raise(string(source.Unreadable), f.Key, f.pace.looked, "%s: it was last looked at %s, and hangs since then: does its file system answer? Lines that come later may be too old to count", f.Key, stamp(f.pace.looked.Unix()))
+		}
 		if since, habit, ok := f.quiet.Alarm(now.Unix()); ok && c.phase == running {
 			raise("quiet", f.Key, time.Unix(since, 0), "%s: no line of Postfix or Dovecot since %s; it was never quiet for longer than %s or so. Does syslog still write there?",
 				f.Key, stamp(since), habit.Round(time.Minute))
