@@ -45,6 +45,8 @@ func listCommand() *cobra.Command {
 they hold and how often these have knocked since. With an address or a prefix it
 lists those that hold it, or lie inside of it.
 
+A single host is cut off at all mail ports, at whatever door it was banned.
+
 list --firewall asks the kernel instead, what it really holds, and how many
 packets that cut; it needs no daemon.`,
 		Example: `  postmoat list
@@ -215,7 +217,8 @@ func flushCommand() *cobra.Command {
 		Short: "Remove every trace of postmoat from the firewall",
 		Long: `flush lifts all bans and removes all that postmoat has put into the firewall:
 tables, chains, rules and sets, and nothing else. It refuses while another
-postmoat owns the firewall.`,
+postmoat with the same state folder runs; stop one with another state folder first,
+or it puts all of it back.`,
 		Example: "  postmoat flush",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
