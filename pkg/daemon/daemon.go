@@ -260,8 +260,8 @@ func (c *core) restore(ctx context.Context) (first bool, err error) {
 }
 
 // holds are the bans that the firewall has when nothing is known of them: of a
-// daemon whose state was lost, or of a replay. They end when the firewall would
-// have ended them.
+// daemon whose state was lost, or of a replay. They end before the firewall would
+// have ended them, see heldUntil.
 func (c *core) holds(ctx context.Context) []ban.Entry {
 	held, err := c.d.o.Backend.Active(ctx)
 	if err != nil && !errors.Is(err, firewall.ErrGone) {
@@ -277,12 +277,26 @@ func (c *core) holds(ctx context.Context) []ban.Entry {
 	return out
 }
 
+// heldUntil is the end of a ban of which only its deadline in the firewall is
+// known. A firewall is told one to two eighths of the term more than that (see
+// ban.Book): a fifth of what is left is taken off, so that the deadline that goes
+// with the new end is no later than the one there was, however often state is lost.
+func heldUntil(deadline, now int64) int64 {
+	if deadline == math.MaxInt64 {
+		return deadline
+	}
+	const leastMargin = 120 // two of the shortest steps
+	left := deadline - now
+	return now + max(left-max(left/5+1, leastMargin), 1)
+}
+
 // adopt takes over bans that the firewall held, once the clock has come as far.
 func (c *core) adopt() {
 	taken := 0
+	now := c.d.o.Now().Unix()
 	var left []ban.Entry
 	for _, e := range c.orphans {
-		if c.engine.Adopt(e, e.Deadline, "read back from the firewall, its reasons are lost") {
+		if c.engine.Adopt(e, heldUntil(e.Deadline, now), "read back from the firewall, its reasons are lost") {
 			taken++
 		}
 		if c.engine.Running(e.Prefix, e.Door) == nil {
