@@ -83,22 +83,19 @@ type player struct {
 }
 
 const (
-	// batches is how many blocks are under way at once, beside the engine.
-	batches = 4
-	// batchSize is that of such a block: its events are some three times as big,
-	// and all of them are to stay in the cache on their way to the engine.
-	batchSize = 64 << 10
-	// blockSize is that of a block whose events go to the engine one by one.
+	// batches is how many blocks are under way at once.
+	batches = 6
+	// blockSize is small enough for a block to stay in the cache between its
+	// reading and its parsing.
 	blockSize = 256 << 10
 )
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: batchSize}
+	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
-		ao.Block = blockSize
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
 		return stats, past(err)
 	}
