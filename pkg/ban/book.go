@@ -106,21 +106,17 @@ func (b *Book) All() iter.Seq[*Ban] {
 
 // Bans returns the bans in force, sorted by prefix.
 func (b *Book) Bans() []*Ban {
-	all := make([]*Ban, 0, b.bans.Len())
-	for _, x := range b.bans.All() {
-		all = append(all, x)
-	}
-	return all
+	return slices.AppendSeq(make([]*Ban, 0, b.bans.Len()), b.All())
 }
 
 // Hidden returns the manual bans that lie beneath a wider running one, sorted.
 // They have no entry of their own until that ends.
 func (b *Book) Hidden() []*Ban { return slices.Clone(b.hidden) }
 
-// Entries returns what a firewall has to hold for this door, sorted by prefix.
-func (b *Book) Entries() []Entry {
-	all := make([]Entry, 0, b.bans.Len())
-	for _, x := range b.bans.All() {
+// AppendEntries appends what a firewall has to hold for this door, sorted by
+// prefix.
+func (b *Book) AppendEntries(all []Entry) []Entry {
+	for x := range b.All() {
 		all = append(all, x.Entry())
 	}
 	return all

@@ -300,7 +300,7 @@ func plain(field reflect.Value) string {
 func (w *world) check() {
 	b := w.book
 	bans := b.Bans()
-	if b.Len() != len(bans) || len(b.Entries()) != len(bans) {
+	if b.Len() != len(bans) || len(b.AppendEntries(nil)) != len(bans) {
 		w.fatal("Len is %d, with %d bans", b.Len(), len(bans))
 	}
 	members := map[netip.Prefix]bool{}
@@ -311,7 +311,7 @@ func (w *world) check() {
 		if w.allow.Overlaps(x.Prefix) {
 			w.fatal("%s is banned, in spite of the allowlist", x.Prefix)
 		}
-		if e := b.Entries()[i]; e != x.Entry() || e.Prefix != x.Prefix || e.Door != maillog.SMTP {
+		if e := b.AppendEntries(nil)[i]; e != x.Entry() || e.Prefix != x.Prefix || e.Door != maillog.SMTP {
 			w.fatal("entry %+v of %s", e, x.Prefix)
 		}
 		for _, m := range x.Members {
@@ -399,7 +399,7 @@ func (w *world) checkMirror() {
 	if len(w.mirror) != w.book.Len() {
 		w.fatal("mirror has %d, book %d", len(w.mirror), w.book.Len())
 	}
-	for _, e := range w.book.Entries() {
+	for _, e := range w.book.AppendEntries(nil) {
 		if m := w.mirror[e.Prefix]; m.Prefix != e.Prefix || m.Deadline != e.Deadline || m.Door != e.Door {
 			w.fatal("mirror has %+v, book %+v", m, e)
 		}

@@ -422,8 +422,6 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestLostState holds that a daemon that has lost its state takes its bans over
-// from the firewall, says so, and bans nobody for old lines.
 // A source that a reload adds, and that gets no line before a restart, goes on
 // after it where it was when it was added.
 func TestAddedSourceKeepsItsPlace(t *testing.T) {
@@ -479,6 +477,8 @@ func TestAddedSourceKeepsItsPlace(t *testing.T) {
 	}
 }
 
+// TestLostState holds that a daemon that has lost its state takes its bans over
+// from the firewall, says so, and bans nobody for old lines.
 func TestLostState(t *testing.T) {
 	folder := t.TempDir()
 	h := startHost(t, folder, nil)

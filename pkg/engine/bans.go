@@ -26,8 +26,8 @@ func (e *Engine) Flush() ban.Change {
 // Entries returns what a firewall has to hold, by door and prefix.
 func (e *Engine) Entries() []ban.Entry {
 	all := make([]ban.Entry, 0, e.Len())
-	for x := range e.Bans() {
-		all = append(all, x.Entry())
+	for _, b := range e.books {
+		all = b.AppendEntries(all)
 	}
 	return all
 }
