@@ -43,11 +43,11 @@ type SessionState struct {
 
 // A MessageState is one queue ID under its hashed name.
 type MessageState struct {
-	Key, Session    [2]uint64
-	Client          netip.Addr
-	Time            int64
-	Serial          uint64
-	Active, Refused bool
+	Key, Session [2]uint64
+	Client       netip.Addr
+	Time         int64
+	Serial       uint64
+	Refused      bool
 }
 
 // A HostState is whether the latest disconnect of a host had a summary.
@@ -76,7 +76,7 @@ func (j *Joiner) State() JoinerState {
 	j.messages.each(func(k key, m *message) {
 		st.Messages = append(st.Messages, MessageState{
 			Key: k, Session: m.Session, Client: m.Client, Time: m.Time,
-			Serial: m.Serial, Active: m.Active, Refused: m.Refused,
+			Serial: m.Serial, Refused: m.Refused,
 		})
 	})
 	j.hosts.each(func(k key, v *bool) { st.Hosts = append(st.Hosts, HostState{Key: k, Summary: *v}) })
@@ -131,7 +131,6 @@ func (j *Joiner) Restore(st JoinerState) error {
 		addr(m.Client)
 		w.Int(m.Time)
 		w.Uint(m.Serial)
-		w.Bool(m.Active)
 		w.Bool(m.Refused)
 	}
 	w.Uint(st.HostsOut)

@@ -298,7 +298,7 @@ func (j *Joiner) byQueueID(k key, ev *Event) *message {
 	if m == nil {
 		return nil
 	}
-	if d := ev.Time - m.Time; d > maxQueueAge || d < -maxQueueAge {
+	if !m.fresh(ev.Time) {
 		j.messages.remove(k)
 		return nil
 	}
@@ -331,17 +331,20 @@ func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
 
 // active counts the first activation of a message whose client is known as
 // accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
+// From then on nobody asks for the queue ID again: cleanup is done with it, and
+// later activations are retries.
 func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
 	k := o.origin(src, ev).host
 	summaries := j.hosts.get(k)
-	if summaries == nil || *summaries {
+	k.mix(ev.QueueID)
+	slot, e := j.messages.find(k)
+	if e < 0 {
 		return
 	}
-	m := j.byQueueID(k, ev)
-	if m == nil || m.Active || m.Refused {
-		return
+	m := &j.messages.entries[e].value
+	if summaries != nil && !*summaries && !m.Refused && m.fresh(ev.Time) {
+		ev.Client = m.Client
+		ev.Messages = 1
 	}
-	m.Active = true
-	ev.Client = m.Client
-	ev.Messages = 1
+	j.messages.removeAt(slot, e)
 }

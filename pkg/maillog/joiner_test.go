@@ -419,3 +419,37 @@ func TestScreensEnd(t *testing.T) {
 		}
 	}
 }
+
+// An activated message is forgotten, whatever Postfix it is: of a busy host
+// only what is on its way in takes room.
+func TestActivatedIsForgotten(t *testing.T) {
+	for _, summary := range []string{"", " mail=1 data=1 quit=1 commands=3"} {
+		j := NewJoiner()
+		var mark int64
+		messages := 0
+		for i, line := range []string{
+			"Nov 23 08:00:00 mx1 postfix/smtpd[1]: disconnect from unknown[192.0.2.1]" + summary,
+			"Nov 23 08:00:01 mx1 postfix/smtpd[1]: AAAAA1: client=unknown[192.0.2.1]",
+			"Nov 23 08:00:01 mx1 postfix/smtpd[1]: AAAAA2: client=unknown[192.0.2.1]",
+			"Nov 23 08:00:02 mx1 postfix/qmgr[8]: AAAAA1: from=<a@example.com>, size=1, nrcpt=1 (queue active)",
+			"Nov 23 08:10:02 mx1 postfix/qmgr[8]: AAAAA1: from=<a@example.com>, size=1, nrcpt=1 (queue active)",
+		} {
+			var ev Event
+			if !Parse([]byte(line), &ev) {
+				t.Fatal(line)
+			}
+			j.Join(1, uint64(i), mark, &ev)
+			mark = ev.Time
+			if ev.Kind == KindActive {
+				messages += int(ev.Messages)
+			}
+		}
+		want := 1 // the retry ten minutes later is the same message
+		if summary != "" {
+			want = 0 // the disconnect counts it
+		}
+		if messages != want || len(j.State().Messages) != 1 {
+			t.Errorf("summary %q: %d messages counted, want %d; remembered %v, want AAAAA2 alone", summary, messages, want, j.State().Messages)
+		}
+	}
+}

@@ -38,6 +38,11 @@ type message struct {
 	Time    int64  // of the client= line
 	Session key    // where it came in
 	Serial  uint64 // of that session
-	Active  bool   // counted at its first activation
 	Refused bool   // a milter or a check refused or dropped it at its end
+}
+
+// fresh says whether the queue ID is still that of the same message at t.
+func (m *message) fresh(t int64) bool {
+	d := t - m.Time
+	return d <= maxQueueAge && d >= -maxQueueAge
 }

@@ -23,7 +23,6 @@ func (j *Joiner) Encode(w *wire.Writer) {
 		w.Addr(m.Client)
 		w.Int(m.Time)
 		w.Uint(m.Serial)
-		w.Bool(m.Active)
 		w.Bool(m.Refused)
 	})
 	begin(w, j.hosts)
@@ -83,7 +82,7 @@ func (j *Joiner) Decode(r *wire.Reader) error {
 	decodeTable(r, n.screens, session)
 	decodeTable(r, n.messages, func(key) message {
 		m := message{
-			Session: decodeKey(r), Client: r.Addr(), Time: r.Int(), Serial: r.Uint(), Active: r.Bool(), Refused: r.Bool(),
+			Session: decodeKey(r), Client: r.Addr(), Time: r.Int(), Serial: r.Uint(), Refused: r.Bool(),
 		}
 		if !plainAddr(m.Client) || m.Serial == 0 || m.Serial > n.serial {
 			r.Fail(errors.New("a queue ID of no such client or session"))
