@@ -15,10 +15,10 @@ import (
 // read for sure stays nil. It all is the client's word: good for counting and
 // for display, never for blame.
 func fields(b []byte, ev *Event) {
-	head, complete := backwards(b, ev)
-	if complete && ev.Stage == StageRcpt && bytes.IndexByte(head, '=') < 0 {
+	if ev.Stage == StageRcpt && plainFields(b, ev) {
 		return // nearly all
 	}
+	head, complete := backwards(b, ev)
 	if !complete && bytes.Contains(b, []byte("> sasl_")) {
 		head, complete = saslFields(b, ev)
 	}
@@ -38,6 +38,48 @@ func fields(b []byte, ev *Event) {
 		}
 	}
 }
+
+// plainFields reads "TEXT; from=<S> to=<R> proto=P helo=<H>" as [backwards]
+// does, when P is ESMTP or SMTP, no local part is quoted and there is no "=" in
+// TEXT; else it sets nothing.
+func plainFields(b []byte, ev *Event) bool {
+	helo := stopBefore(b, len(b)-1)
+	if helo < 32 || b[len(b)-1] != '>' || b[helo] != '<' || load(b, helo-8)>>16 != wHelo {
+		return false
+	}
+	proto := helo - len(" helo=")
+	to := proto // the end of " to=<R>"
+	switch w := load(b, proto-8); {
+	case w == wESMTP && load(b, proto-12)<<32 == wPro:
+		to, proto = proto-len(" proto=ESMTP"), proto-len("ESMTP")
+	case w == wSMTPProto && load(b, proto-11)<<40 == wPr:
+		to, proto = proto-len(" proto=SMTP"), proto-len("SMTP")
+	default:
+		return false
+	}
+	r := stopBefore(b, to-1)
+	if r < 8 || b[to-1] != '>' || b[r] != '<' || load(b, r-8)>>32 != wTo {
+		return false
+	}
+	from := r - len(" to=")
+	s := stopBefore(b, from-1)
+	if s < 8 || b[from-1] != '>' || b[s] != '<' || load(b, s-8)>>8 != wFrom || bytes.IndexByte(b[:s-6], '=') >= 0 {
+		return false
+	}
+	ev.Helo, ev.Proto = b[helo+1:len(b)-1], b[proto:helo-len(" helo=")]
+	ev.Recipient, ev.Sender = b[r+1:to-1], b[s+1:from-1]
+	return true
+}
+
+const (
+	wHelo      = ' ' | 'h'<<8 | 'e'<<16 | 'l'<<24 | 'o'<<32 | '='<<40
+	wESMTP     = 't' | 'o'<<8 | '='<<16 | 'E'<<24 | 'S'<<32 | 'M'<<40 | 'T'<<48 | 'P'<<56
+	wPro       = ' '<<32 | 'p'<<40 | 'r'<<48 | 'o'<<56
+	wSMTPProto = 'o' | 't'<<8 | 'o'<<16 | '='<<24 | 'S'<<32 | 'M'<<40 | 'T'<<48 | 'P'<<56
+	wPr        = ' '<<40 | 'p'<<48 | 'r'<<56
+	wTo        = ' ' | 't'<<8 | 'o'<<16 | '='<<24
+	wFrom      = ';' | ' '<<8 | 'f'<<16 | 'r'<<24 | 'o'<<32 | 'm'<<40 | '='<<48
+)
 
 func forget(ev *Event) {
 	ev.Helo, ev.Sender, ev.Recipient, ev.Proto = nil, nil, nil, nil
@@ -102,7 +144,7 @@ func lastAngle(b []byte, address bool) int {
 // stopBefore is the index of the last bracket, blank or quote in b[:end], or
 // -1.
 func stopBefore(b []byte, end int) int {
-	for ; end >= 8; end -= 8 {
+	for ; end >= 8 && end <= len(b); end -= 8 {
 		// '<' and '>', and ' ' and '"', differ in one and the same bit.
 		w := load(b, end-8) &^ (each << 1)
 		if m := equal(w, '<') | equal(w, ' '); m != 0 {
