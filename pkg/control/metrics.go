@@ -1,17 +1,11 @@
 package control
 
 import (
-	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/postmoat/postmoat/pkg/daemon"
 )
@@ -31,15 +25,16 @@ func MetricNames() []string {
 // A metric is one name and how its values come from the counters.
 type metric struct {
 	name, help string
-	kind       prometheus.ValueType
+	kind       string
 	labels     []string
 	// values gives each value with its labels.
 	values func(c *daemon.Counters, add func(v float64, labels ...string))
 }
 
 const (
-	counter = prometheus.CounterValue
-	gauge   = prometheus.GaugeValue
+	counter   = "counter"
+	gauge     = "gauge"
+	histogram = "histogram"
 )
 
 // reactionName is the histogram's, which has no values of its own.
@@ -53,13 +48,13 @@ var metrics = []metric{
 	{"postmoat_not_understood_total", "Lines of Postfix and Dovecot that no grammar matched.", counter, nil, one(func(c *daemon.Counters) uint64 { return c.NotUnderstood })},
 	{"postmoat_not_understood_share", "Their share of the lines of Postfix and Dovecot of late, 0 to 1.", gauge, nil, func(c *daemon.Counters, add func(float64, ...string)) { add(c.Status.NotUnderstood) }},
 
-	{"postmoat_bans", "Bans in force.", gauge, []string{"door", "family", "bits"}, banned(func(c *daemon.Counters) []daemon.BanCount { return c.Bans }, false)},
-	{"postmoat_bans_started_total", "Bans that began, by the way they came about.", counter, []string{"door", "family", "bits", "reason"}, banned(func(c *daemon.Counters) []daemon.BanCount { return c.Started }, true)},
+	{"postmoat_bans", "Bans in force.", gauge, []string{"bits", "door", "family"}, banned(func(c *daemon.Counters) []daemon.BanCount { return c.Bans }, false)},
+	{"postmoat_bans_started_total", "Bans that began, by the way they came about.", counter, []string{"bits", "door", "family", "reason"}, banned(func(c *daemon.Counters) []daemon.BanCount { return c.Started }, true)},
 	{"postmoat_bans_ended_total", "Bans that ended, by how.", counter, []string{"end"}, labelled(func(c *daemon.Counters) []daemon.Count { return c.Ended })},
 	{"postmoat_prevented_packets_total", "Packets of banned clients that the firewall kept out.", counter, nil, one(func(c *daemon.Counters) uint64 { return c.PreventedPackets })},
 	{"postmoat_prevented_lines_total", "Lines of clients inside a running ban.", counter, nil, one(func(c *daemon.Counters) uint64 { return c.PreventedLines })},
 	{"postmoat_sockets_cut_total", "Open connections of banned clients that were cut.", counter, nil, one(func(c *daemon.Counters) uint64 { return c.Status.Firewall.Cut })},
-	{reactionName, "Time from a line being read to the packets of its client being dropped.", prometheus.UntypedValue, nil, nil},
+	{reactionName, "Time from a line being read to the packets of its client being dropped.", histogram, nil, nil},
 
 	{"postmoat_firewall_entries", "Entries that the firewall has to hold.", gauge, nil, one(func(c *daemon.Counters) uint64 { return uint64(c.Status.Firewall.Entries) })},
 	{"postmoat_firewall_in_step", "1 if the firewall holds what it has to.", gauge, nil, truth(func(c *daemon.Counters) bool { return c.Status.Firewall.InStep })},
@@ -138,7 +133,7 @@ func banned(of func(*daemon.Counters) []daemon.BanCount, reason bool) func(*daem
 			if x.IPv6 {
 				family = "ipv6"
 			}
-			labels := []string{x.Door.String(), family, strconv.Itoa(x.Bits)}
+			labels := []string{strconv.Itoa(x.Bits), x.Door.String(), family}
 			if reason {
 				labels = append(labels, x.Label)
 			}
@@ -149,65 +144,34 @@ func banned(of func(*daemon.Counters) []daemon.BanCount, reason bool) func(*daem
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-// A reading turns counters into metrics.
-type reading struct{ c *daemon.Counters }
-
-// Describe describes nothing: which values there are is up to the counters.
-func (reading) Describe(chan<- *prometheus.Desc) {}
-
-// Collect gives each value.
-func (r reading) Collect(out chan<- prometheus.Metric) {
+// gather turns counters into metrics.
+func gather(c *daemon.Counters) []family {
+	var out []family
 	for _, m := range metrics {
-		desc := prometheus.NewDesc(m.name, m.help, m.labels, nil)
+		f := family{name: m.name, help: m.help, kind: m.kind}
 		if m.name == reactionName {
-			out <- r.reaction(desc)
+			f.distribution(&c.Reaction)
+			out = append(out, f)
 			continue
 		}
 		// Two sources of one name, or two alarms of a kind, are one value.
-		sums, order := map[string]float64{}, []string{}
-		const sep = "\xff" // not in valid UTF-8
-		m.values(r.c, func(v float64, labels ...string) {
-			for i := range labels {
-				labels[i] = strings.ToValidUTF8(labels[i], "?")
+		at := map[string]int{}
+		m.values(c, func(v float64, labels ...string) {
+			s := sample{value: v}
+			for i, l := range labels {
+				s.labels = append(s.labels, m.labels[i], strings.ToValidUTF8(l, "?"))
 			}
-			k := strings.Join(labels, sep)
-			if _, ok := sums[k]; !ok {
-				order = append(order, k)
+			k := strings.Join(s.labels, "\xff") // not in valid UTF-8
+			if i, ok := at[k]; ok {
+				f.samples[i].value += v
+				return
 			}
-			sums[k] += v
+			at[k] = len(f.samples)
+			f.samples = append(f.samples, s)
 		})
-		for _, k := range order {
-			var labels []string
-			if len(m.labels) > 0 {
-				labels = strings.Split(k, sep)
-			}
-			x, err := prometheus.NewConstMetric(desc, m.kind, sums[k], labels...)
-			if err != nil {
-				x = prometheus.NewInvalidMetric(desc, err)
-			}
-			out <- x
-		}
+		out = append(out, f)
 	}
-}
-
-func (r reading) reaction(desc *prometheus.Desc) prometheus.Metric {
-	h := &r.c.Reaction
-	buckets := map[float64]uint64{}
-	for i := range min(len(h.Bounds), len(h.Buckets)) {
-		buckets[h.Bounds[i]] = h.Buckets[i]
-	}
-	m, err := prometheus.NewConstHistogram(desc, h.Count, h.Sum, buckets)
-	if err != nil {
-		return prometheus.NewInvalidMetric(desc, err)
-	}
-	return m
-}
-
-// runtimeMetrics are those of the Go runtime and the process.
-func runtimeMetrics() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
+	return out
 }
 
 // metrics answers with the Prometheus text format.
@@ -221,17 +185,9 @@ func (s *Server) metrics(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	r := prometheus.NewRegistry()
-	if err := r.Register(reading{&c}); err != nil {
-		return err
-	}
-	o := promhttp.HandlerOpts{DisableCompression: true, ErrorLog: slogError{s.log}}
-	promhttp.HandlerFor(prometheus.Gatherers{r, s.runtime}, o).ServeHTTP(w, q)
+	families := append(gather(&c), runtimeMetrics(c.Status.Started)...)
+	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.name, b.name) })
+	w.Header().Set("Content-Type", expositionType)
+	_, _ = w.Write(exposition(families)) // a client that is gone does not matter
 	return nil
 }
-
-// slogError hands the errors of promhttp to the log.
-type slogError struct{ log *slog.Logger }
-
-// Println logs an error.
-func (l slogError) Println(v ...any) { l.log.Error("metrics", "err", fmt.Sprint(v...)) }

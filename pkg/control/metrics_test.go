@@ -2,14 +2,22 @@ package control
 
 import (
 	"bytes"
+	"maps"
+	"math"
 	"net"
 	"net/http"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/postmoat/postmoat/pkg/daemon"
 )
@@ -31,28 +39,31 @@ func TestMetricNames(t *testing.T) {
 	if !slices.Equal(MetricNames(), want) {
 		t.Errorf("%v, want %v", MetricNames(), want)
 	}
-	r := prometheus.NewPedanticRegistry()
-	f := newFake(t)
-	r.MustRegister(reading{&f.counters})
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, m := range families {
-		got = append(got, m.GetName())
-		if m.GetHelp() == "" {
-			t.Errorf("%s says nothing of itself", m.GetName())
-		}
-	}
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
+	text := exposition(gather(&newFake(t).counters))
+	families := parsed(t, text)
+	if got := slices.Sorted(maps.Keys(families)); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	problems, err := testutil.GatherAndLint(r)
+	for name, f := range families {
+		if f.GetHelp() == "" {
+			t.Errorf("%s says nothing of itself", name)
+		}
+	}
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
 	}
+}
+
+// parsed is what Prometheus reads in a text.
+func parsed(t *testing.T, text []byte) map[string]*dto.MetricFamily {
+	t.Helper()
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := p.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return families
 }
 
 // TestMetricsText scrapes over TCP, as Prometheus does.
@@ -130,10 +141,68 @@ postmoat_source_last_line_timestamp_seconds{source="journal"} 1.7999928e+09
 			t.Errorf("no line %s", line)
 		}
 	}
-	for _, prefix := range []string{"\ngo_goroutines ", "\nprocess_"} {
-		if !strings.Contains(text.String(), prefix) {
-			t.Errorf("nothing begins with %q", strings.TrimSpace(prefix))
+	if got := scraped(t, url); got.FormatType() != expfmt.TypeTextPlain {
+		t.Errorf("Prometheus would not read %q as text", got)
+	}
+}
+
+// scraped is the format that an answer says it has.
+func scraped(t *testing.T, url string) expfmt.Format {
+	t.Helper()
+	a, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	return expfmt.ResponseFormat(a.Header)
+}
+
+// TestMetricsRuntime holds those of the process to what it can see of itself.
+func TestMetricsRuntime(t *testing.T) {
+	started := time.Now().Add(-time.Minute)
+	text := exposition(runtimeMetrics(started))
+	families := parsed(t, text)
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+	value := func(name string) float64 {
+		m := families[name].GetMetric()
+		if len(m) != 1 {
+			t.Errorf("%s: %d values", name, len(m))
+			return 0
 		}
+		return m[0].GetGauge().GetValue() + m[0].GetCounter().GetValue()
+	}
+	if v := value("process_start_time_seconds"); v != epoch(started) {
+		t.Errorf("started at %v", v)
+	}
+	for name, atLeast := range map[string]float64{
+		"go_info": 1, "go_goroutines": 2, "go_memstats_alloc_bytes": 1 << 12, "go_memstats_alloc_bytes_total": 1 << 12,
+		"go_memstats_next_gc_bytes": 1 << 20, "go_memstats_sys_bytes": 1 << 20, "process_cpu_seconds_total": 1e-4, "process_max_fds": 16,
+	} {
+		if v := value(name); v < atLeast || v > 1e15 && name != "process_max_fds" {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	if v := families["go_info"].GetMetric()[0].GetLabel()[0].GetValue(); v != runtime.Version() {
+		t.Errorf("go_info of %s", v)
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	if v, r := value("process_virtual_memory_bytes"), value("process_resident_memory_bytes"); r < 1<<20 || v < r {
+		t.Errorf("%v bytes of %v are resident", r, v)
+	}
+	before := value("process_open_fds")
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	families = parsed(t, exposition(runtimeMetrics(started)))
+	if after := value("process_open_fds"); before < 3 || after != before+1 {
+		t.Errorf("%v open files, then %v with one more", before, after)
 	}
 }
 
@@ -169,10 +238,31 @@ func TestMetricsOnly(t *testing.T) {
 
 // TestMetricsOddLabels: what is no text, or is there twice, breaks nothing.
 func TestMetricsOddLabels(t *testing.T) {
-	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(reading{&daemon.Counters{Lines: []daemon.Count{{Label: "a\xffb", N: 1}, {Label: "a\xffb", N: 2}, {Label: "a\"\n", N: 1}, {N: 1}}}})
-	n, err := testutil.GatherAndCount(r, "postmoat_lines_total")
-	if err != nil || n != 3 {
-		t.Errorf("%d %v", n, err)
+	odd := `a\n"` + "\n"
+	text := exposition(gather(&daemon.Counters{Lines: []daemon.Count{{Label: "a\xffb", N: 1}, {Label: "a\xffb", N: 2}, {Label: odd, N: 4}, {N: 5}}}))
+	got := map[string]float64{}
+	for _, m := range parsed(t, text)["postmoat_lines_total"].GetMetric() {
+		got[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+	}
+	if want := map[string]float64{"a?b": 3, odd: 4, "": 5}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestExposition: what Prometheus reads is what was written, odd numbers and
+// help of several lines too.
+func TestExposition(t *testing.T) {
+	text := exposition([]family{
+		{name: "nothing", help: "x", kind: gauge},
+		{"a", "two\nlines and \\n", gauge, []sample{{"", []string{"x", "1"}, math.Inf(1)}, {"", []string{"x", "2"}, math.Inf(-1)}, {"", []string{"x", "3", "y", "4"}, 1e-300}}},
+	})
+	families := parsed(t, text)
+	if len(families) != 1 || families["a"].GetHelp() != "two\nlines and \\n" {
+		t.Errorf("%v", families)
+	}
+	for i, want := range []float64{math.Inf(1), math.Inf(-1), 1e-300} {
+		if m := families["a"].GetMetric()[i]; m.GetGauge().GetValue() != want || len(m.GetLabel()) != max(1, i) {
+			t.Errorf("%v, want %v", m, want)
+		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options are what a Server is made of.
@@ -22,9 +20,8 @@ type Server struct {
 	d         Daemon
 	log       *slog.Logger
 	wait      patience
-	runtime   *prometheus.Registry // of the Go runtime and the process
-	reads     chan struct{}        // a place for each question to the daemon
-	listeners chan struct{}        // a place for each listener to events
+	reads     chan struct{} // a place for each question to the daemon
+	listeners chan struct{} // a place for each listener to events
 }
 
 // NewServer makes a Server.
@@ -33,7 +30,7 @@ func NewServer(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		d: o.Daemon, log: o.Log.With("component", "control"), wait: usualPatience(), runtime: runtimeMetrics(),
+		d: o.Daemon, log: o.Log.With("component", "control"), wait: usualPatience(),
 		reads: make(chan struct{}, maxReads), listeners: make(chan struct{}, maxListeners),
 	}
 }
