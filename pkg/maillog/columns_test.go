@@ -13,8 +13,8 @@ import (
 // never would.
 
 // A JoinerState is all that a [Joiner] remembers but for the options of its
-// sources. Sources are sorted by ID; the other slices stand
-// in the order of last use, the longest unused first.
+// sources. Sources are sorted by ID; the other slices stand by age,
+// the oldest first.
 type JoinerState struct {
 	Serial                           uint64
 	SessionsOut, ScreensOut, MailOut uint64 // evicted

@@ -13,9 +13,9 @@ import "net/netip"
 // An Event is what one line says about one client.
 //
 // All []byte fields are sub-slices of the line handed to [Parse] (of a
-// constant for some Services, of fresh memory for a json-file line with
-// escapes): they are valid only as long as the line is, and must not be
-// written to. Text fields
+// constant for some Services and Tags, of memory of their own for the Host of a
+// [Parser] and for a json-file line with escapes): they are valid only as long
+// as the line is, and must not be written to. Text fields
 // other than Host, Tag, QueueID and ClientName are chosen by the client and
 // are only good for matching, counting and display.
 type Event struct {

@@ -48,17 +48,20 @@ type sourceState struct {
 	// The time that was read last: nearly all lines have the second of the
 	// line before.
 	timed bool
+	by    *Parser // of the line, see Event
+	head  uint32
 	stamp Stamp
 	near  int64
 	time  int64
 }
 
-// unix is the time of s, see clockFace.
-func (o *sourceState) unix(s *Stamp, near int64) int64 {
-	if near == o.near && *s == o.stamp && o.timed {
+// unix is the time of the stamp of ev, see clockFace.
+func (o *sourceState) unix(ev *Event, near int64) int64 {
+	if near == o.near && o.timed && (ev.by != nil && ev.by == o.by && ev.head == o.head || ev.Stamp == o.stamp) {
 		return o.time
 	}
-	o.timed, o.stamp, o.near, o.time = true, *s, near, o.clock.unix(*s, near)
+	o.timed, o.by, o.head, o.stamp = true, ev.by, ev.head, ev.Stamp
+	o.near, o.time = near, o.clock.unix(ev.Stamp, near)
 	return o.time
 }
 
@@ -116,13 +119,13 @@ func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 	if near == 0 {
 		near = s.clock.reference
 	}
-	ev.Time = s.unix(&ev.Stamp, near)
+	ev.Time = s.unix(ev, near)
 	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins = 1, 0, 0, 0
 	if ev.Kind == KindRepeat {
 		if !s.last.repeat(seq, ev) {
 			s.last.valid = false
 			ev.reset()
-			ev.Time, ev.Count = s.unix(&ev.Stamp, near), 1
+			ev.Time, ev.Count = s.unix(ev, near), 1
 			return nil
 		}
 	} else {
@@ -173,11 +176,11 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 	if ev.PID == 0 {
 		return nil
 	}
-	name := o.origin(src, ev)
-	hk, k := name.host, name.tag
+	from := o.origin(src, ev)
+	k := from.tagKey
 	k.mixUint(uint64(ev.PID))
 	if ev.Kind == SMTPDDisconnect {
-		*j.hosts.put(hk) = ev.Commands.Present
+		*j.hosts.put(from.hostKey) = ev.Commands.Present
 		s := j.last(k, ev)
 		j.summary(s, ev)
 		return s
@@ -195,9 +198,9 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 			j.good(ev, &ev.Logins, 1)
 		}
 		s.LoggedIn = true
-		j.message(hk, k, s, ev)
+		j.message(from.hostKey, k, s, ev)
 	case SMTPDQueued:
-		j.message(hk, k, s, ev)
+		j.message(from.hostKey, k, s, ev)
 	case SMTPDReject, SMTPDMilterReject:
 		if ev.Stage == StageEndOfMessage {
 			s.Rejected += ev.Count
@@ -231,6 +234,9 @@ func (j *Joiner) last(k key, ev *Event) *Session {
 func (j *Joiner) session(t *table[Session], k key, ev *Event, fresh bool) *Session {
 	s, none := t.at(k)
 	if none || s.Client != ev.Client || fresh && !s.Early {
+		if !none {
+			t.renew(k)
+		}
 		j.serial++
 		*s = Session{Client: ev.Client, Serial: j.serial}
 	}
@@ -269,7 +275,7 @@ func (j *Joiner) postscreen(src uint32, o *sourceState, ev *Event) *Session {
 	if !ev.Client.IsValid() || ev.Port == 0 {
 		return nil
 	}
-	k := o.origin(src, ev).host
+	k := o.origin(src, ev).hostKey
 	a := ev.Client.As16()
 	k.mix(a[:])
 	k.mixUint(uint64(ev.Port))
@@ -287,7 +293,10 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 		return
 	}
 	host.mix(ev.QueueID)
-	m, _ := j.messages.at(host)
+	m, none := j.messages.at(host)
+	if !none {
+		j.messages.renew(host)
+	}
 	*m = message{Client: ev.Client, Time: ev.Time, Session: session, Serial: s.Serial}
 }
 
@@ -308,7 +317,7 @@ func (j *Joiner) byQueueID(k key, ev *Event) *message {
 // cleanup gives a line of cleanup the client of its queue ID, and tells the
 // session of a message that was refused or dropped after all.
 func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
-	m := j.byQueueID(o.origin(src, ev).host, ev)
+	m := j.byQueueID(o.origin(src, ev).hostKey, ev)
 	if m == nil {
 		return
 	}
@@ -334,7 +343,7 @@ func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
 // From then on nobody asks for the queue ID again: cleanup is done with it, and
 // later activations are retries.
 func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
-	k := o.origin(src, ev).host
+	k := o.origin(src, ev).hostKey
 	summaries := j.hosts.get(k)
 	k.mix(ev.QueueID)
 	slot, e := j.messages.find(k)

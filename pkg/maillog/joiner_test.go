@@ -329,7 +329,13 @@ func TestTableAgainstSlice(t *testing.T) {
 	for step := range 200000 {
 		k := key{uint64(rng.IntN(120)) << 3, 7} // shared low bits: long probes
 		i := find(k)
-		switch rng.IntN(5) {
+		switch rng.IntN(6) {
+		case 5:
+			tab.renew(k)
+			if i >= 0 {
+				p := twin[i]
+				twin = append(append(twin[:i], twin[i+1:]...), p)
+			}
 		case 0:
 			tab.remove(k)
 			if i >= 0 {
@@ -340,15 +346,13 @@ func TestTableAgainstSlice(t *testing.T) {
 			if (v == nil) != (i < 0) || v != nil && *v != twin[i].v {
 				t.Fatalf("step %d: get differs", step)
 			}
-			if i >= 0 {
-				p := twin[i]
-				twin = append(append(twin[:i], twin[i+1:]...), p)
-			}
 		default:
 			*tab.put(k) = step
 			if i >= 0 {
-				twin = append(twin[:i], twin[i+1:]...)
-			} else if len(twin) == 50 {
+				twin[i].v = step
+				break
+			}
+			if len(twin) == 50 {
 				twin = twin[1:]
 				evicted++
 			}

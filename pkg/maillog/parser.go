@@ -1,6 +1,10 @@
 package maillog
 
-import "net/netip"
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+)
 
 // A Parser is [Parse] for the lines of one log, one after the other. It knows
 // again what stood in the lines before: the second and the host, and the
@@ -13,6 +17,7 @@ type Parser struct {
 	n     int    // length of head; 0: none
 	no    uint32 // number of head
 	stamp Stamp
+	host  []byte // in memory of its own, which is not written to again
 
 	peers [512]knownPeer   // by pid
 	ends  [64]knownSummary // by hash
@@ -70,55 +75,82 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
 			return p.any(line, ev)
 		}
-		ev.clear()
-		ev.by, ev.head = p, p.no
-		ev.Stamp, ev.Host, ev.Tag, ev.Message = p.stamp, b[hostAt:n-1], b[n:n+len("dovecot")], b[n+len("dovecot: "):]
+		p.begin(ev)
+		ev.Tag, ev.Message = tagDovecot, b[n+len("dovecot: "):]
 		ev.dirty = true
 		return classify(ev, dovecotProgram)
 	}
-	x, end := noProgram, n // of the tag
+	x, tag := smtpdProgram, tagSmtpd
 	switch w := load(b, n+8); {
 	case w&low6 == wSmtpd:
-		x, end = smtpdProgram, n+len("postfix/smtpd")
 	case w&low5 == wSMTP, w&low5 == wLMTP:
 		ev.Kind = KindNone
 		return false
 	case w == wCleanup:
-		x, end = cleanupProgram, n+len("postfix/cleanup")
+		x, tag = cleanupProgram, tagCleanup
 	case w&low5 == wQmgr:
 		if !ends(b, " (queue active)") {
 			ev.Kind = KindNone
 			return false
 		}
-		x, end = qmgrProgram, n+len("postfix/qmgr")
+		x, tag = qmgrProgram, tagQmgr
 	case w == wSubmissi && has(b[n+16:], "on/smtpd["):
-		x, end = smtpdProgram, n+len("postfix/submission/smtpd")
+		tag = tagSubmission
 	case w == wPostscre && has(b[n+16:], "en["):
-		x, end = postscreenProgram, n+len("postfix/postscreen")
+		x, tag = postscreenProgram, tagPostscreen
 	default:
 		return p.any(line, ev)
 	}
-	d := load(b, end+1) ^ '0'*each
-	i := first(noDigit(d))
-	at := end + 1 + i // of the "]: " behind the pid
-	if uint(i-1) > 6 || at+4 > len(b) || b[at] != ']' || b[at+1] != ':' || b[at+2] != ' ' || b[at+3] == '[' {
+	b = b[n+len(tag)+1:] // from the pid on
+	if len(b) < 12 {
 		return p.any(line, ev)
 	}
-	m := b[at+3:]
+	d := load(b, 0) ^ '0'*each
+	i := first(noDigit(d))
+	behind := binary.LittleEndian.Uint32(b[i&7:])
+	if uint(i-1) > 6 || behind&0xffffff != ']'|':'<<8|' '<<16 || behind>>24 == '[' {
+		return p.any(line, ev)
+	}
+	m := b[i+3:]
 	if x == cleanupProgram && messageID(m) {
 		ev.Kind = KindNone
 		return false
 	}
-	ev.clear()
-	ev.by, ev.head = p, p.no
-	ev.Stamp, ev.PID = p.stamp, decimal(d, i)
-	ev.Host, ev.Tag, ev.Message = b[hostAt:n-1], b[n:end], m
-	if end-n == len("postfix/smtpd") && m[0] != 'm' {
-		ev.Service, ev.door = b[n+len("postfix/"):n+len("postfix/smtp")], 1+uint8(SMTP)
+	p.begin(ev)
+	ev.PID, ev.Tag, ev.Message = decimal(d, i), tag, m
+	if len(tag) == len(tagSmtpd) && m[0] != 'm' {
+		ev.Service, ev.door = smtpService, 1+uint8(SMTP)
 		return p.smtpd(m, ev)
 	}
 	ev.dirty = true
 	return classify(ev, x)
+}
+
+// The tags that are read here. They differ in length.
+var (
+	tagSmtpd      = []byte("postfix/smtpd")
+	tagSubmission = []byte("postfix/submission/smtpd")
+	tagPostscreen = []byte("postfix/postscreen")
+	tagCleanup    = []byte("postfix/cleanup")
+	tagQmgr       = []byte("postfix/qmgr")
+	tagDovecot    = []byte("dovecot")
+)
+
+// begin clears ev for a line that begins with the head.
+func (p *Parser) begin(ev *Event) {
+	if ev.dirty {
+		*ev = Event{}
+	} else {
+		// Stamp and Host are set below, Tag and Message next.
+		ev.Kind, ev.Stage, ev.Reason, ev.door, ev.Port, ev.Code = 0, 0, 0, 0, 0, 0
+		ev.PID, ev.Repeat, ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time = 0, 0, 0, 0, 0, 0, 0
+		ev.Client, ev.ClientName, ev.Service = netip.Addr{}, nil, nil
+		ev.Commands, ev.escaped = Commands{}, false
+	}
+	if ev.by != p || ev.head != p.no {
+		ev.by, ev.head = p, p.no
+		ev.Stamp, ev.Host = p.stamp, p.host
+	}
 }
 
 // hostAt is where the host stands in a line.
@@ -168,6 +200,9 @@ func (p *Parser) learn(b []byte) int {
 	p.n = i + 1
 	p.no++
 	copy(p.head[:], b[:p.n])
+	if !bytes.Equal(p.host, b[hostAt:i]) {
+		p.host = bytes.Clone(b[hostAt:i])
+	}
 	return p.n
 }
 
@@ -187,30 +222,27 @@ func (p *Parser) smtpd(m []byte, ev *Event) bool {
 	return true
 }
 
-// clear makes ev zero but for Host, Tag and Message, which are set next.
-func (e *Event) clear() {
-	if e.dirty {
-		*e = Event{}
-		return
-	}
-	e.Kind, e.Stage, e.Reason, e.door, e.Port, e.Code = 0, 0, 0, 0, 0, 0
-	e.PID, e.Repeat, e.Count, e.AuthFailed, e.Messages, e.Logins, e.Time = 0, 0, 0, 0, 0, 0, 0
-	e.Client, e.ClientName, e.Service = netip.Addr{}, nil, nil
-	e.Commands, e.escaped = Commands{}, false
-}
-
 // peer is [peer] for a client whose process may be known.
 func (p *Parser) peer(m []byte, i int, ev *Event) int {
 	if p == nil {
 		return peer(m, i, ev)
 	}
 	k := &p.peers[ev.PID%uint32(len(p.peers))]
-	n := int(k.n)
-	if n != 0 && len(m)-i >= n && sameText(m[i:i+n], k.text[:n]) {
-		ev.ClientName, ev.Client, ev.Port = m[i:i+int(k.name)], k.client, 0
+	if n := int(k.n); n != 0 && n <= len(m)-i && string(m[i:i+n]) == string(k.text[:n]) {
+		ev.ClientName, ev.Client = m[i:i+int(k.name)], k.client
 		return i + n
 	}
-	n = peer(m, i, ev)
+	return p.newPeer(m, i, ev)
+}
+
+// newPeer is peer for a client that the process did not have before, as that
+// of a connect.
+func (p *Parser) newPeer(m []byte, i int, ev *Event) int {
+	n := peer(m, i, ev)
+	if p == nil {
+		return n
+	}
+	k := &p.peers[ev.PID%uint32(len(p.peers))]
 	if n >= 0 && n-i <= len(k.text) {
 		k.client, k.n, k.name = ev.Client, uint8(n-i), uint8(len(ev.ClientName))
 		copy(k.text[:], m[i:n])

@@ -18,6 +18,8 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 	var ev Event
 	var buf []byte
 	j := NewJoiner()
+	var hosts [][]byte
+	var wants []string
 	for n, line := range lines {
 		buf = append(buf[:0], line...)
 		var want Event
@@ -39,12 +41,20 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
 		}
 		for name, b := range texts(&ev) {
-			if name != "Service" && !ev.escaped && !inside(b, buf) && line[0] != '{' {
+			if own := name == "Service" || name == "Tag" || name == "Host"; !own && !ev.escaped && !inside(b, buf) && line[0] != '{' {
 				t.Fatalf("line %d: %q: %s is not inside the line", n, line, name)
 			}
 		}
+		if !inside(ev.Host, buf) {
+			hosts, wants = append(hosts, ev.Host), append(wants, string(ev.Host))
+		}
 		j.Join(1, uint64(n), 1795392000, &ev) // it writes to the event too
 		j.Keep()
+	}
+	for i, host := range hosts {
+		if string(host) != wants[i] {
+			t.Fatalf("host %q of an event became %q with a later line", wants[i], host)
+		}
 	}
 	return events
 }

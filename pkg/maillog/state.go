@@ -44,8 +44,7 @@ func (j *Joiner) Encode(w *wire.Writer) {
 	w.Bool(false)
 }
 
-// begin writes the head of a table. Its entries follow in the order of their
-// last use, the longest unused first.
+// begin writes the head of a table. Its entries follow, the oldest first.
 func begin[V any](w *wire.Writer, t *table[V]) {
 	w.Uint(t.evicted)
 	w.Uint(uint64(t.len))

@@ -34,14 +34,14 @@ func (k *key) mixUint(v uint64) {
 	k[1] = hi ^ lo ^ bits.RotateLeft64(v, 29)
 }
 
-// A table is a map with a bound that drops what was not used for longest. It
+// A table is a map with a bound that drops what was put there first. It
 // grows by doubling and does not allocate once it has its size. Pointers into
 // it are good until the next put.
 type table[V any] struct {
 	max     int
 	index   []int32 // open addressing, entry + 1; a power of two, at most half full
 	entries []entry[V]
-	oldest  int32 // list by use; none is -1
+	oldest  int32 // list by age; none is -1
 	newest  int32
 	free    int32
 	len     int
@@ -73,23 +73,21 @@ func (t *table[V]) find(k key) (slot int, e int32) {
 	}
 }
 
-// get returns the value of k and marks it as used; nil when it is not there.
+// get returns the value of k, nil when it is not there.
 func (t *table[V]) get(k key) *V {
 	_, e := t.find(k)
 	if e < 0 {
 		return nil
 	}
-	t.use(e)
 	return &t.entries[e].value
 }
 
-// use makes e the newest.
-func (t *table[V]) use(e int32) {
-	if e == t.newest {
-		return
+// renew makes k, if it is there, the newest.
+func (t *table[V]) renew(k key) {
+	if _, e := t.find(k); e >= 0 && e != t.newest {
+		t.unlink(&t.entries[e])
+		t.link(&t.entries[e], e)
 	}
-	t.unlink(&t.entries[e])
-	t.link(&t.entries[e], e)
 }
 
 // put returns the value of k, a zero one when it was not there.
@@ -105,14 +103,15 @@ func (t *table[V]) put(k key) *V {
 // at returns the value of k and whether it was not there; then it is any old
 // value, which the caller must overwrite.
 func (t *table[V]) at(k key) (v *V, fresh bool) {
-	if e := t.newest; e >= 0 && t.entries[e].key == k {
-		return &t.entries[e].value, false
-	}
 	slot, e := t.find(k)
 	if e >= 0 {
-		t.use(e)
 		return &t.entries[e].value, false
 	}
+	return t.add(k, slot), true
+}
+
+// add puts k, which is not there, and belongs into that slot of the index.
+func (t *table[V]) add(k key, slot int) *V {
 	if t.len == t.max {
 		t.evict()
 		slot, _ = t.find(k)
@@ -121,7 +120,7 @@ func (t *table[V]) at(k key) (v *V, fresh bool) {
 		t.grow()
 		slot, _ = t.find(k)
 	}
-	e = t.free
+	e := t.free
 	if e >= 0 {
 		t.free = t.entries[e].next
 	} else {
@@ -133,10 +132,10 @@ func (t *table[V]) at(k key) (v *V, fresh bool) {
 	t.index[slot] = e + 1
 	t.link(x, e)
 	t.len++
-	return &x.value, true
+	return &x.value
 }
 
-// evict forgets what was not used for longest.
+// evict forgets what was put first.
 func (t *table[V]) evict() {
 	t.evicted++
 	t.remove(t.entries[t.oldest].key)
@@ -207,7 +206,7 @@ func (t *table[V]) unlink(x *entry[V]) {
 	}
 }
 
-// each calls f for all entries, the longest unused first.
+// each calls f for all entries, the oldest first.
 func (t *table[V]) each(f func(k key, v *V)) {
 	for e := t.oldest; e >= 0; e = t.entries[e].next {
 		f(t.entries[e].key, &t.entries[e].value)
