@@ -3,14 +3,10 @@ package main
 import (
 	"bufio"
 	"errors"
-	"io"
-	"os"
 	"runtime"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/report"
@@ -125,31 +121,4 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 	c.Flags().IntVar(&top, "top", 10, "show at most `N` rows of each list, 0 for all")
 	addFormat(c, &format)
 	return c
-}
-
-// progress draws a bar on a terminal. done takes it away.
-func progress(w io.Writer) (show func(read, total int64), done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil, func() {}
-	}
-	var bar *progressbar.ProgressBar
-	show = func(read, total int64) {
-		if total <= 0 {
-			total = -1
-		}
-		if bar == nil {
-			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(f), progressbar.OptionShowBytes(true),
-				progressbar.OptionSetDescription("reading"), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
-		}
-		bar.ChangeMax64(total)
-		if err := bar.Set64(read); err != nil {
-			bar = nil // a terminal that went away needs no bar
-		}
-	}
-	return show, func() {
-		if bar != nil {
-			_ = bar.Finish()
-		}
-	}
 }

@@ -44,7 +44,6 @@ var only = map[string][]string{
 	"github.com/coreos/go-iptables":    {"pkg/firewall/iptables", "pkg/firewall/firewalltest"},
 	"github.com/nxadm/tail":            {"pkg/source"},
 	"github.com/spf13/cobra":           {"cmd/postmoat"},
-	"github.com/schollz/progressbar":   {"cmd/postmoat"},
 	"github.com/klauspost/compress":    {"pkg/source"},
 	"github.com/ulikunitz/xz":          {"pkg/source"},
 	"github.com/prometheus":            {}, // tests only: its start costs more than most commands take
