@@ -34,6 +34,15 @@ type clock struct {
 // accept takes the time of a line and says which time the line counts at. ok
 // is false for a line that is too old to be scored.
 func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
+	if t == c.mark && c.cap == 0 && t != 0 { // nearly all lines of a log
+		c.count = 0
+		return t, true
+	}
+	return c.judge(t, pid)
+}
+
+// judge is accept for any line.
+func (c *clock) judge(t int64, pid uint32) (at int64, ok bool) {
 	if c.cap != 0 && t > c.cap {
 		t = c.cap
 		c.Held++

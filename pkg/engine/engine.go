@@ -160,42 +160,34 @@ func (e *Engine) Keep() { e.front.joiner.Keep() }
 func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	out := &e.out
 	*out = Outcome{Event: ev}
-	r := e.front.read(src, seq, ev)
-	if !r.event {
+	ses, event, late := e.front.read(src, seq, ev, out)
+	if !event {
 		return out
 	}
-	out.At = r.at
-	if r.at > e.until {
-		out.Verdict = Past
+	at := out.At
+	if at > e.until {
+		*out = Outcome{Event: ev, Verdict: Past, At: at}
 		return out
 	}
-	if r.at >= e.next {
-		e.run(r.at)
+	if at >= e.next {
+		e.run(at)
 	}
-	before := r.at < e.since
-	if before {
-		out.Verdict = Learnt
+	if at < e.since {
+		e.learn(ev, out)
+		return out
 	}
 	if !ev.Client.IsValid() {
 		return out
 	}
-	out.Hits, out.Offences = r.hits, r.offences
-	if before {
-		e.remember(ev, r.at, &score.Ref{})
-		if out.Offences > 0 && !e.allow.Contains(ev.Client) {
-			e.good.Offended(ev.Client, r.at)
-		}
-		return out
-	}
-	s := e.seat(ev.Client, r.session, out)
+	s := e.seat(ev.Client, ses, out)
 	// The user name stands before the address in Dovecot's auth lines: good
 	// enough to be shown, not to act on.
-	if (s.bans[0] != nil || s.bans[1] != nil) && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, r.at, out) {
+	if (s.bans[0] != nil || s.bans[1] != nil) && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, at, out) {
 		return out
 	}
 	out.Verdict = Neutral
 	if ev.Messages|ev.Logins != 0 {
-		e.remember(ev, r.at, &s.record)
+		e.remember(ev, at, &s.record)
 	}
 	if out.Offences == 0 {
 		return out
@@ -203,15 +195,27 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	switch {
 	case e.allowed(s):
 		out.Verdict = Allowed
-	case r.late:
+	case late:
 		out.Verdict = TooLate
-	case e.stale(ev, r.at):
+	case e.stale(ev, at):
 		out.Verdict = Stale
 	default:
 		out.Verdict = Scored
-		e.offend(ev, r.at, out)
+		e.offend(ev, at, out)
 	}
 	return out
+}
+
+// learn takes what a line before the span says of good senders.
+func (e *Engine) learn(ev *maillog.Event, out *Outcome) {
+	out.Verdict = Learnt
+	if !ev.Client.IsValid() {
+		return
+	}
+	e.remember(ev, out.At, &score.Ref{})
+	if out.Offences > 0 && !e.allow.Contains(ev.Client) {
+		e.good.Offended(ev.Client, out.At)
+	}
 }
 
 // Tick moves the scoring clock on over time without lines: live, idle wall

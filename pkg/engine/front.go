@@ -31,56 +31,53 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (rule.Hits, 
 	if ev.Kind == maillog.KindNone && f.rules.HasCustom() {
 		maillog.Split(line, ev)
 	}
-	r := f.read(0, seq, ev)
+	var out Outcome
+	f.read(0, seq, ev, &out)
 	f.joiner.Keep()
-	return r.hits, r.offences
+	return out.Hits, out.Offences
 }
 
-type reading struct {
-	event    bool
-	late     bool
-	at       int64
-	hits     rule.Hits
-	offences uint32
-	session  *maillog.Session
-}
-
-func (f *Front) read(src uint32, seq uint64, ev *maillog.Event) (r reading) {
-	if ev.Kind == maillog.KindUnknown {
-		return r
+// read joins an event, and fills in At, Hits and Offences of out, which are
+// zero. event says that there is one indeed, and late that it is too old to be
+// scored.
+func (f *Front) read(src uint32, seq uint64, ev *maillog.Event, out *Outcome) (ses *maillog.Session, event, late bool) {
+	if ev.Kind <= maillog.KindUnknown && !f.custom(ev, out) {
+		return nil, false, false
 	}
-	custom := ev.Kind == maillog.KindNone
-	if custom && len(ev.Message) == 0 {
-		return r
-	}
-	if custom {
-		a, hits := f.rules.MatchCustom(ev)
-		if hits == (rule.Hits{}) {
-			return r
-		}
-		ev.Kind, ev.Client = maillog.KindCustom, a
-		r.hits = hits
-	}
-	ses := f.joiner.Join(src, seq, f.clock.mark, ev)
+	ses = f.joiner.Join(src, seq, f.clock.mark, ev)
 	if ev.Kind == maillog.KindNone {
-		return r
+		return nil, false, false
 	}
-	r.session = ses
-	var ok bool
-	r.at, ok = f.clock.accept(ev.Time, ev.PID)
-	r.event, r.late = true, !ok
+	at, ok := f.clock.accept(ev.Time, ev.PID)
+	out.At = at
 	if !ev.Client.IsValid() {
-		return r
+		out.Hits = rule.Hits{}
+		return ses, true, !ok
 	}
-	if !custom {
-		r.hits = f.rules.Match(ev, ses)
+	if ev.Kind != maillog.KindCustom {
+		out.Hits = f.rules.Match(ev, ses)
 	}
-	for _, h := range r.hits {
+	for _, h := range out.Hits {
 		if h != nil {
-			r.offences = max(r.offences, copies(h, ev))
+			out.Offences = max(out.Offences, copies(h, ev))
 		}
 	}
-	return r
+	return ses, true, !ok
+}
+
+// custom says whether a line without a grammar matches a rule with a pattern
+// of its own, and makes it an event then.
+func (f *Front) custom(ev *maillog.Event, out *Outcome) bool {
+	if ev.Kind != maillog.KindNone || len(ev.Message) == 0 {
+		return false
+	}
+	a, hits := f.rules.MatchCustom(ev)
+	if hits == (rule.Hits{}) {
+		return false
+	}
+	ev.Kind, ev.Client = maillog.KindCustom, a
+	out.Hits = hits
+	return true
 }
 
 // copies is how many offences an event stands for at one door.

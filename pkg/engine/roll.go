@@ -33,20 +33,27 @@ const (
 	notAllowed = 2
 )
 
-// at is the seat of a client; hint is where it may be. fresh says that it was
-// another's, or nobody's.
-func (r *roll) at(a netip.Addr, hint uint32) (i uint32, fresh bool) {
-	if r.seats[hint&(Seats-1)].client == a {
-		return hint & (Seats - 1), false
-	}
-	b := a.As16()
-	h := binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
-	i = uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
+// at is the seat of a client. fresh says that it was another's, or nobody's.
+func (r *roll) at(a netip.Addr) (i uint32, fresh bool) {
+	i = place(a)
 	if s := &r.seats[i]; s.client != a {
 		*s = seat{client: a}
 		return i, true
 	}
 	return i, false
+}
+
+// place is where a client is seated.
+func place(a netip.Addr) uint32 {
+	var h uint64
+	if a.Is4() {
+		b := a.As4()
+		h = uint64(binary.LittleEndian.Uint32(b[:])) * 0x9e3779b97f4a7c15
+	} else {
+		b := a.As16()
+		h = binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
+	}
+	return uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
 }
 
 // clear forgets all.
@@ -55,13 +62,16 @@ func (r *roll) clear() { *r.seats = [Seats]seat{} }
 // seat finds the seat of the client of an event of session ses, which may be
 // nil, and the bans that hold it.
 func (e *Engine) seat(a netip.Addr, ses *maillog.Session, out *Outcome) *seat {
-	if ses != nil {
-		out.Seat, out.Fresh = e.roll.at(a, ses.Seat)
+	switch {
+	case ses == nil:
+		out.Seat, out.Fresh = e.roll.at(a)
+	case e.roll.seats[ses.Seat%Seats].client == a:
+		out.Seat = ses.Seat
+	default:
+		out.Seat, out.Fresh = e.roll.at(a)
 		ses.Seat = out.Seat
-	} else {
-		out.Seat, out.Fresh = e.roll.at(a, 0)
 	}
-	s := &e.roll.seats[out.Seat&(Seats-1)]
+	s := &e.roll.seats[out.Seat%Seats]
 	if version := 1 + e.books[0].Version() + e.books[1].Version(); s.version != version {
 		s.version = version
 		e.lookUp(s)

@@ -308,7 +308,7 @@ func manyHosts(n int) []HostState {
 	return out
 }
 
-// TestTableAgainstSlice holds the bounded table against a slice in order of use.
+// TestTableAgainstSlice holds the bounded table against a slice in order of age.
 func TestTableAgainstSlice(t *testing.T) {
 	type pair struct {
 		k key

@@ -81,14 +81,14 @@ func (c *collector) add(out *engine.Outcome) bool {
 		c.first = out.At
 	}
 	c.last = max(c.last, out.At)
-	if !ev.Client.IsValid() {
+	if out.Fresh {
+		c.seated[out.Seat%engine.Seats] = c.clients.index(ev.Client)
+	}
+	good := out.Good()
+	if good|out.Offences == 0 { // most lines, and those without a client
 		return true
 	}
-	if out.Fresh {
-		c.seated[out.Seat] = c.clients.index(ev.Client)
-	}
-	x := &c.clients.all[c.seated[out.Seat]]
-	good := out.Good()
+	x := &c.clients.all[c.seated[out.Seat%engine.Seats]]
 	if good > 0 {
 		c.r.Good += uint64(good)
 		x.Good += good

@@ -155,23 +155,23 @@ func past(err error) error {
 // play parses a block and feeds its events to the engine, one by one.
 func (p *player) play(block *source.Block) error {
 	p.begin(block)
-	l := lines{parser: &p.parser, rest: block.Data, number: block.FirstLine, custom: p.custom}
+	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
 	var err error
 	for l.next(&p.ev) {
-		if !p.c.add(p.e.FeedLent(0, l.last, &p.ev)) {
+		if !p.c.add(p.e.FeedLent(0, l.last(), &p.ev)) {
 			err = errPast
 			break
 		}
 	}
 	p.e.Keep()
-	p.count(&l)
+	p.count(&l, block)
 	return err
 }
 
 // feed hands the events of a batch to the engine.
 func (p *player) feed(b *batch) error {
 	p.begin(b.block)
-	p.count(&b.lines)
+	p.count(&b.lines, b.block)
 	defer p.e.Keep()
 	for i := range b.events {
 		if !p.c.add(p.e.FeedLent(0, b.seqs[i], &b.events[i])) {
@@ -182,8 +182,8 @@ func (p *player) feed(b *batch) error {
 }
 
 // count adds what was met between the events.
-func (p *player) count(l *lines) {
-	p.lines += l.count
+func (p *player) count(l *lines, block *source.Block) {
+	p.lines += l.number - block.FirstLine
 	p.unknown += l.unknown
 	for _, s := range l.samples {
 		if len(p.samples) < maxSamples {
