@@ -1,16 +1,16 @@
 package rules_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/postmoat/postmoat/pkg/config"
 	"github.com/postmoat/postmoat/pkg/rule"
-	"github.com/postmoat/postmoat/rules"
 )
 
 func shipped(t testing.TB) ([]rule.Spec, *rule.Set) {
 	t.Helper()
-	specs, err := config.LoadRules([]string{config.Builtin}, rules.FS)
+	specs, err := config.LoadRules([]string{config.Builtin}, os.DirFS("."))
 	if err != nil {
 		t.Fatal(err)
 	}

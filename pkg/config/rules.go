@@ -14,8 +14,18 @@ import (
 	"github.com/postmoat/postmoat/pkg/rule"
 )
 
+// Ready is a folder of rule files that knows its rules already: reading YAML
+// takes longer than most of what a command does.
+type Ready interface {
+	fs.FS
+	// Specs are the rules as they are read from the files, but for Spec.At. They
+	// must not be changed.
+	Specs() []rule.Spec
+}
+
 // LoadRules reads rule files and folders (their *.yaml and *.yml, by name) in
-// the order given; Builtin stands for those of builtin. A later rule of the
+// the order given; Builtin stands for those of builtin, whose files are not read
+// if it is [Ready]. A later rule of the
 // same name takes the place of an earlier one; rules that are switched off
 // come along with Disabled set. The specs are all that could be read, also
 // when there is an error, so that rule.Compile can add what it finds: the
@@ -27,6 +37,10 @@ func LoadRules(paths []string, builtin fs.FS) ([]rule.Spec, error) {
 		case p == Builtin && builtin == nil:
 			l.errs = append(l.errs, errors.New("rules: this program ships no rules"))
 		case p == Builtin:
+			if r, ok := builtin.(Ready); ok {
+				l.add(r.Specs(), true)
+				continue
+			}
 			l.folder("builtin rules", builtin, true)
 		default:
 			l.path(p)
@@ -95,6 +109,11 @@ func (l *loader) file(name string, text []byte, err error, builtin bool) {
 	}
 	specs, err := parseRules(name, text)
 	l.errs = append(l.errs, each(err)...)
+	l.add(specs, builtin)
+}
+
+// add adds the rules of a file.
+func (l *loader) add(specs []rule.Spec, builtin bool) {
 	for _, s := range specs {
 		s.Builtin = builtin
 		if i, ok := l.at[s.Name]; ok && s.Name != "" {

@@ -21,7 +21,7 @@ var storey = map[string]int{
 
 	"pkg/maillog": 0, "pkg/prefix": 0, "pkg/source": 0, "pkg/privilege": 0,
 	"pkg/ledger": 0, "pkg/health": 0,
-	"pkg/rule": 1, "pkg/score": 1, "pkg/cover": 1, "pkg/allow": 1, "rules": 0,
+	"pkg/rule": 1, "pkg/score": 1, "pkg/cover": 1, "pkg/allow": 1, "rules": 2,
 	"pkg/ban":      2,
 	"pkg/firewall": 3, "pkg/engine": 3,
 	"pkg/firewall/memory": 4, "pkg/firewall/nftables": 4, "pkg/firewall/iptables": 4, "pkg/firewall/pf": 4,

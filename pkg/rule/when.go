@@ -90,13 +90,14 @@ func (c *compiler) cond(r *Rule, w *Cond) {
 }
 
 func (c *compiler) kind(w *Cond, v string) (maillog.Kind, bool) {
-	all := names(maillog.NumKinds)
-	i := slices.Index(all, v)
-	k := maillog.Kind(max(i, 0))
+	k := maillog.KindNone
+	for k < maillog.NumKinds && k.String() != v {
+		k++
+	}
 	switch {
-	case i < 0:
+	case k == maillog.NumKinds:
 		// The names that no rule can use come before and after the real ones.
-		c.errorf(w.Pos, "when: there is no kind %q%s", v, DidYouMean(v, all[maillog.SMTPDConnect:maillog.KindCustom]))
+		c.errorf(w.Pos, "when: there is no kind %q%s", v, DidYouMean(v, names(maillog.NumKinds)[maillog.SMTPDConnect:maillog.KindCustom]))
 	case k < maillog.SMTPDConnect || k == maillog.KindCustom:
 		c.errorf(w.Pos, "when: kind %q is not one a rule can be about: name a kind such as smtpd.reject", v)
 	case clientless[k] != "":
