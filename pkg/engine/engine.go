@@ -67,7 +67,7 @@ func New(o Options) *Engine {
 		e.allow = new(prefix.Set)
 	}
 	e.front = Front{rules: o.Rules, joiner: maillog.NewJoiner()}
-	e.roll.seats = new([Seats]seat)
+	e.roll.seats = new([seats]seat)
 	e.good = score.NewGood(o.Clients)
 	e.breaker = ban.NewBreaker(o.AddressesPerMinute, o.KnownGood)
 	for d := range e.tables {
@@ -123,11 +123,10 @@ type Outcome struct {
 	Ban *ban.Ban
 	// Fired says that the line made somebody an offender.
 	Fired bool
-	// Seat stands for the client of an event that is Neutral or more, and is
-	// less than Seats. It is that of the client's last line unless Fresh says
-	// so: other clients may have had it since.
-	Seat  uint32
-	Fresh bool
+	// Note is a number that the reader of outcomes may keep with the client of
+	// an event that is Neutral or more; nil for others. It is 0 at first, and
+	// again when the engine has forgotten it.
+	Note *uint32
 }
 
 // Good is how many accepted messages and logins the line stands for.

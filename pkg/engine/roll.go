@@ -9,15 +9,15 @@ import (
 	"github.com/postmoat/postmoat/pkg/score"
 )
 
-// Seats is how many clients the roll of an Engine holds, see [Outcome].
-const Seats = 1 << seatBits
+// seats is how many clients the roll of an Engine holds.
+const seats = 1 << seatBits
 
 const seatBits = 13
 
 // A roll remembers the answers to what is asked again and again about the
 // clients of the latest lines. It is no part of the state.
 type roll struct {
-	seats *[Seats]seat // by hash; the later client takes the place of the one before
+	seats *[seats]seat // by hash; the later client takes the place of the one before
 }
 
 type seat struct {
@@ -25,6 +25,7 @@ type seat struct {
 	version uint64                     // of the books when bans were looked up
 	bans    [maillog.NumDoors]*ban.Ban // that hold the client
 	record  score.Ref                  // its good evidence
+	note    uint32                     // of the reader, see Outcome
 	allowed uint8                      // 0: not asked yet
 }
 
@@ -33,14 +34,13 @@ const (
 	notAllowed = 2
 )
 
-// at is the seat of a client. fresh says that it was another's, or nobody's.
-func (r *roll) at(a netip.Addr) (i uint32, fresh bool) {
-	i = place(a)
+// at is the index of the seat of a client, which may have been another's.
+func (r *roll) at(a netip.Addr) uint32 {
+	i := place(a)
 	if s := &r.seats[i]; s.client != a {
 		*s = seat{client: a}
-		return i, true
 	}
-	return i, false
+	return i
 }
 
 // place is where a client is seated.
@@ -57,21 +57,23 @@ func place(a netip.Addr) uint32 {
 }
 
 // clear forgets all.
-func (r *roll) clear() { *r.seats = [Seats]seat{} }
+func (r *roll) clear() { *r.seats = [seats]seat{} }
 
 // seat finds the seat of the client of an event of session ses, which may be
 // nil, and the bans that hold it.
 func (e *Engine) seat(a netip.Addr, ses *maillog.Session, out *Outcome) *seat {
+	var i uint32
 	switch {
 	case ses == nil:
-		out.Seat, out.Fresh = e.roll.at(a)
-	case e.roll.seats[ses.Seat%Seats].client == a:
-		out.Seat = ses.Seat
+		i = e.roll.at(a)
+	case e.roll.seats[ses.Seat%seats].client == a:
+		i = ses.Seat
 	default:
-		out.Seat, out.Fresh = e.roll.at(a)
-		ses.Seat = out.Seat
+		i = e.roll.at(a)
+		ses.Seat = i
 	}
-	s := &e.roll.seats[out.Seat%Seats]
+	s := &e.roll.seats[i%seats]
+	out.Note = &s.note
 	if version := 1 + e.books[0].Version() + e.books[1].Version(); s.version != version {
 		s.version = version
 		e.lookUp(s)

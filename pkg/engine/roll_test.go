@@ -17,7 +17,7 @@ func TestRoll(t *testing.T) {
 	at := reference
 	banned, listed, fresh := 0, 0, 0
 	client := func(n int) string { return fmt.Sprintf("198.51.%d.%d", n/256%64, n%256) }
-	owner := map[uint32]netip.Addr{}
+	var owner []netip.Addr // by note
 	for n := range 60000 {
 		at = at.Add(time.Duration(n%3) * time.Second)
 		a := client(n % 20)
@@ -30,17 +30,18 @@ func TestRoll(t *testing.T) {
 			e.SetAllow(s)
 		}
 		out := e.Feed(0, uint64(n+1), reject(at, a, n))
-		if out.Verdict < Neutral || out.Seat >= Seats {
-			t.Fatalf("line %d: verdict %d, seat %d", n, out.Verdict, out.Seat)
+		if out.Verdict < Neutral || out.Note == nil {
+			t.Fatalf("line %d: verdict %d, note %v", n, out.Verdict, out.Note)
 		}
 		addr := netip.MustParseAddr(a)
-		if !out.Fresh && owner[out.Seat] != addr {
-			t.Fatalf("line %d: seat %d is that of %v, not of %v", n, out.Seat, owner[out.Seat], addr)
+		if i := *out.Note; i != 0 && owner[i-1] != addr {
+			t.Fatalf("line %d: the note of %v is at %v", n, owner[i-1], addr)
 		}
-		if out.Fresh {
+		if *out.Note == 0 {
 			fresh++
 		}
-		owner[out.Seat] = addr
+		owner = append(owner, addr)
+		*out.Note = uint32(len(owner))
 		s := e.seat(addr, nil, &Outcome{})
 		for d, b := range e.books {
 			if s.bans[d] != b.Lookup(addr) {
@@ -57,7 +58,7 @@ func TestRoll(t *testing.T) {
 			listed++
 		}
 	}
-	if banned == 0 || listed == 0 || fresh < Seats {
+	if banned == 0 || listed == 0 || fresh < seats {
 		t.Errorf("%d times banned, %d times allowed, %d times on a new seat: the test shows nothing", banned, listed, fresh)
 	}
 }

@@ -25,8 +25,7 @@ type collector struct {
 	e       *engine.Engine
 	r       *Report
 	clients clientTable
-	seated  [engine.Seats]uint32 // by seat: the index of its client
-	rules   []ruleCount          // by rule.Hit.ID, door by door
+	rules   []ruleCount // by rule.Hit.ID, door by door
 	names   []string
 	index   map[string]uint16
 	about   map[string]string
@@ -81,14 +80,17 @@ func (c *collector) add(out *engine.Outcome) bool {
 		c.first = out.At
 	}
 	c.last = max(c.last, out.At)
-	if out.Fresh {
-		c.seated[out.Seat%engine.Seats] = c.clients.index(ev.Client)
-	}
-	good := out.Good()
-	if good|out.Offences == 0 { // most lines, and those without a client
+	if out.Note == nil { // no client
 		return true
 	}
-	x := &c.clients.all[c.seated[out.Seat%engine.Seats]]
+	if *out.Note == 0 {
+		*out.Note = c.clients.index(ev.Client) + 1
+	}
+	good := out.Good()
+	if good|out.Offences == 0 { // most lines
+		return true
+	}
+	x := &c.clients.all[*out.Note-1]
 	if good > 0 {
 		c.r.Good += uint64(good)
 		x.Good += good
