@@ -2,6 +2,7 @@ package rule
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
 )
@@ -26,6 +27,8 @@ type cell struct {
 	// The plans ask for nothing but these numbers, of which an event mostly has
 	// none.
 	numbers []field
+	asked   *asked // what the plans found so far; nil: it is not remembered
+	marks   bool   // a rule of the plans counts once a session
 	last    *combo // that matched last
 }
 
@@ -81,6 +84,8 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 		}
 	}
 	shared := s.sharePlan(general, plans)
+	session := func(r *Rule) bool { return r.PerSession }
+	marks := slices.ContainsFunc(general, session)
 	done := make([]bool, len(t.cells))
 	for stage := range maillog.NumStages {
 		for reason := range maillog.NumReasons {
@@ -109,6 +114,8 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 					c.plans[0], c.plans[1] = c.plans[1], nil
 				}
 				c.numbers = onlyNumbers(c.plans[:])
+				c.marks = marks || slices.ContainsFunc(own, session)
+				c.asked = s.newAsked(own, general)
 			}
 		}
 	}

@@ -89,6 +89,20 @@ func (s *Set) Match(ev *maillog.Event, ses *maillog.Session) Hits {
 	if len(c.numbers) > 0 && none(ev, c.numbers) {
 		return c.base
 	}
+	a := c.asked
+	if a == nil {
+		return s.ask(c, ev, ses)
+	}
+	n := a.answers(ev)
+	if a.known>>n&1 == 0 {
+		a.hits[n] = s.ask(c, ev, ses)
+		a.known |= 1 << n
+	}
+	return a.hits[n]
+}
+
+// ask searches the plans of a cell.
+func (s *Set) ask(c *cell, ev *maillog.Event, ses *maillog.Session) Hits {
 	s.begin()
 	for _, p := range c.plans {
 		if p != nil {
@@ -98,7 +112,7 @@ func (s *Set) Match(ev *maillog.Event, ses *maillog.Session) Hits {
 	if len(s.found) == 0 {
 		return c.base
 	}
-	if ses != nil {
+	if c.marks && ses != nil {
 		s.found = slices.DeleteFunc(s.found, func(r *Rule) bool { return r.PerSession && !ses.Mark(r.mark) })
 	}
 	if k := c.last; k != nil && slices.Equal(k.rules, s.found) {

@@ -225,3 +225,31 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAsked matches with rules like those that are shipped.
+func BenchmarkAsked(b *testing.B) {
+	session := spec("hangup", 1, "kind", "smtpd.lost_connection")
+	session.Per = "session"
+	set := compile(b, session,
+		spec("unknown", 2, "kind", "smtpd.reject", "reason", "rcpt_unknown", "door", "smtp"),
+		spec("null", 1, "kind", "smtpd.reject", "reason", "rcpt_unknown", "door", "smtp", "sender", ""),
+		spec("relay", 1, "kind", "smtpd.reject", "reason", "relay_denied", "code", "500-599"),
+		spec("auth", 1, "kind", "smtpd.disconnect", "auth_failed", "1-"),
+		spec("commands", 1, "kind", "smtpd.disconnect", "unknown_commands", "3-"))
+	some, null := reject(maillog.RcptUnknown), reject(maillog.RcptUnknown)
+	null.Sender = []byte{}
+	for name, ev := range map[string]*maillog.Event{
+		"Reject": some, "Null": null, "Relay": reject(maillog.RelayDenied),
+		"Disconnect": {Kind: maillog.SMTPDDisconnect, Tag: some.Tag, Service: some.Service},
+		"Lost":       {Kind: maillog.SMTPDLostConnection, Tag: some.Tag, Service: some.Service},
+		"Nothing":    {Kind: maillog.SMTPDConnect, Tag: some.Tag, Service: some.Service},
+	} {
+		b.Run(name, func(b *testing.B) {
+			ses := &maillog.Session{}
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Match(ev, ses)
+			}
+		})
+	}
+}
