@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"net/netip"
+	"unsafe"
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -54,6 +55,14 @@ func place(a netip.Addr) uint32 {
 		h = binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
 	}
 	return uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
+}
+
+// Expect says that ev will be fed soon. It changes nothing: what is known of
+// its client is fetched, which may take as long as it takes to read a line.
+func (e *Engine) Expect(ev *maillog.Event) {
+	if ev.Kind == maillog.SMTPDConnect { // later lines of the session find it in the cache
+		prefetch(unsafe.Pointer(&e.roll.seats[place(ev.Client)]))
+	}
 }
 
 // clear forgets all.

@@ -73,8 +73,8 @@ type player struct {
 	c      *collector
 	custom bool
 
-	parser  maillog.Parser // of play
-	ev      maillog.Event  // of play
+	parser  maillog.Parser   // of play
+	events  [2]maillog.Event // of play
 	began   bool
 	horizon int64
 	lines   uint64
@@ -157,11 +157,18 @@ func (p *player) play(block *source.Block) error {
 	p.begin(block)
 	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
 	var err error
-	for l.next(&p.ev) {
-		if !p.c.add(p.e.FeedLent(0, l.last(), &p.ev)) {
+	// One event ahead, so that the engine can fetch what it needs for it.
+	ev, next := &p.events[0], &p.events[1]
+	for more := l.next(ev); more; {
+		n := l.last()
+		if more = l.next(next); more {
+			p.e.Expect(next)
+		}
+		if !p.c.add(p.e.FeedLent(0, n, ev)) {
 			err = errPast
 			break
 		}
+		ev, next = next, ev
 	}
 	p.e.Keep()
 	p.count(&l, block)
@@ -174,6 +181,9 @@ func (p *player) feed(b *batch) error {
 	p.count(&b.lines, b.block)
 	defer p.e.Keep()
 	for i := range b.events {
+		if i+2 < len(b.events) {
+			p.e.Expect(&b.events[i+2])
+		}
 		if !p.c.add(p.e.FeedLent(0, b.seqs[i], &b.events[i])) {
 			return errPast
 		}
