@@ -11,12 +11,15 @@ import (
 // one stolen password makes at most 8 addresses good. Up to 8 others are
 // remembered too, the longest silent forgotten first, for LoggedIn.
 type account struct {
-	logins []login
-	oldest uint32 // no last login is before it
+	logins []login // the oldest address first
+	oldest uint32  // no last login is before it
+	makers uint8
+	latest uint8 // where the last login may be
 }
 
+// A login holds no pointer, so that it is moved without the collector.
 type login struct {
-	addr  netip.Addr
+	addr  key16  // an IPv4 address in its mapped form
 	last  uint32 // last login, Unix seconds
 	stale uint32 // last failure that counted, Unix seconds; 0: none
 	maker bool
@@ -43,54 +46,69 @@ func (g *Good) account(user uint64) *account {
 }
 
 // login notes a login and says whether it is evidence.
-func (a *account) login(c netip.Addr, t, now int64) bool {
+func (a *account) login(c key16, t, now int64) bool {
 	a.age(now)
-	makers := 0
-	for _, l := range a.logins {
-		if l.maker {
-			makers++
-		}
-	}
 	i := a.find(c)
 	if i < 0 {
-		if len(a.logins) == maxLogins {
-			a.dropOldest()
-		}
-		i = len(a.logins)
-		a.logins = append(a.logins, login{addr: c})
+		i = a.add(c)
 	}
+	a.latest = uint8(i)
 	l := &a.logins[i]
 	l.last = max(l.last, clampTime(t))
 	a.oldest = min(a.oldest, l.last)
-	l.maker = l.maker || makers < maxMakers
+	if !l.maker && a.makers < maxMakers {
+		l.maker = true
+		a.makers++
+	}
 	return l.maker
 }
 
-func (a *account) find(c netip.Addr) int {
-	return slices.IndexFunc(a.logins, func(l login) bool { return l.addr == c })
+func (a *account) find(c key16) int {
+	if i := int(a.latest); i < len(a.logins) && a.logins[i].addr == c {
+		return i
+	}
+	for i := range a.logins {
+		if a.logins[i].addr == c {
+			return i
+		}
+	}
+	return -1
+}
+
+// add makes room for an address, the last one: that of the longest silent that
+// is no maker, if need be.
+func (a *account) add(c key16) int {
+	if len(a.logins) < maxLogins {
+		a.logins = append(a.logins, login{addr: c})
+		return len(a.logins) - 1
+	}
+	oldest, last := 0, uint64(1<<32)
+	for i := range a.logins {
+		if l := &a.logins[i]; !l.maker && uint64(l.last) < last {
+			oldest, last = i, uint64(l.last)
+		}
+	}
+	copy(a.logins[oldest:], a.logins[oldest+1:])
+	a.logins[maxLogins-1] = login{addr: c}
+	return maxLogins - 1
 }
 
 // age forgets the addresses that have been silent for 30 days.
 func (a *account) age(now int64) {
-	if int64(a.oldest)+loginLife > now {
-		return
-	}
-	a.logins = slices.DeleteFunc(a.logins, func(l login) bool { return int64(l.last)+loginLife <= now })
-	a.oldest = 1<<32 - 1
-	for _, l := range a.logins {
-		a.oldest = min(a.oldest, l.last)
+	if int64(a.oldest)+loginLife <= now {
+		a.forget(now)
 	}
 }
 
-// dropOldest forgets the longest silent address that is no maker.
-func (a *account) dropOldest() {
-	oldest := -1
-	for i, l := range a.logins {
-		if !l.maker && (oldest < 0 || l.last < a.logins[oldest].last) {
-			oldest = i
+func (a *account) forget(now int64) {
+	a.logins = slices.DeleteFunc(a.logins, func(l login) bool { return int64(l.last)+loginLife <= now })
+	a.oldest, a.makers = 1<<32-1, 0
+	for i := range a.logins {
+		a.oldest = min(a.oldest, a.logins[i].last)
+		if a.logins[i].maker {
+			a.makers++
 		}
 	}
-	a.logins = slices.Delete(a.logins, oldest, oldest+1)
 }
 
 func (g *Good) ageAccounts() {
@@ -108,7 +126,7 @@ func (g *Good) login(c netip.Addr, user uint64, t int64) *login {
 	if a == nil || user == 0 {
 		return nil
 	}
-	i := a.find(plain(c))
+	i := a.find(addrKey16(plain(c)))
 	if i < 0 || int64(a.logins[i].last)+loginLife <= t {
 		return nil
 	}

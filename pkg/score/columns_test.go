@@ -248,7 +248,7 @@ func (g *Good) State() GoodState {
 	for _, user := range slices.Sorted(maps.Keys(g.accounts)) {
 		a := GoodAccount{User: user}
 		for _, l := range g.accounts[user].logins {
-			a.Logins = append(a.Logins, GoodLogin{l.addr, l.last, l.stale, l.maker})
+			a.Logins = append(a.Logins, GoodLogin{l.addr.addr(), l.last, l.stale, l.maker})
 		}
 		s.Accounts = append(s.Accounts, a)
 	}

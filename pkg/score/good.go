@@ -112,7 +112,7 @@ func (g *Good) Login(c netip.Addr, t int64, n int, user uint64) {
 		switch {
 		case a == nil: // too many users: this one is not known
 			user = 0
-		case !a.login(c, t, g.mark):
+		case !a.login(addrKey16(c), t, g.mark):
 			return
 		}
 	}
@@ -374,8 +374,8 @@ func (g *Good) Len() int { return len(g.clients) }
 
 // plain is an address as it is kept.
 func plain(c netip.Addr) netip.Addr {
-	if c.Zone() != "" {
-		c = c.WithZone("")
+	if c.Is4() {
+		return c
 	}
-	return c.Unmap()
+	return c.WithZone("").Unmap()
 }

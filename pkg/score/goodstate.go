@@ -58,7 +58,7 @@ func (r *record) encode(w *wire.Writer) {
 func (a *account) encode(w *wire.Writer) {
 	w.Uint(uint64(len(a.logins)))
 	for _, l := range a.logins {
-		w.Addr(l.addr)
+		w.Addr(l.addr.addr())
 		w.Fixed32(l.last)
 		w.Fixed32(l.stale)
 		w.Bool(l.maker)
@@ -152,18 +152,18 @@ func (g *Good) decodeAccounts(r *wire.Reader) {
 			r.Fail(errors.New("accounts are not sorted"))
 		}
 		last = user
-		a, makers := &account{}, 0
+		a := &account{}
 		for range r.Len(maxLogins) {
-			l := login{decodeAddr(r), r.Fixed32(), r.Fixed32(), r.Bool()}
+			l := login{addrKey16(decodeAddr(r)), r.Fixed32(), r.Fixed32(), r.Bool()}
 			if a.find(l.addr) >= 0 {
 				r.Fail(errors.New("an address twice in an account"))
 			}
 			if l.maker {
-				makers++
+				a.makers++
 			}
 			a.logins = append(a.logins, l)
 		}
-		if makers > maxMakers {
+		if a.makers > maxMakers {
 			r.Fail(errors.New("too many addresses in an account"))
 		}
 		if r.Err() != nil {

@@ -95,6 +95,9 @@ func addrKey16(a netip.Addr) key16 {
 	return key16{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
+// addr is the address of an addrKey16.
+func (k key16) addr() netip.Addr { return addr6(k[0], k[1]).Unmap() }
+
 // family says in which of the three stores a client key lives.
 type family uint8
 
