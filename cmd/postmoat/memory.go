@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -57,6 +58,25 @@ func keepSmall(ctx context.Context, caughtUp <-chan struct{}) {
 func garbage(alive uint64) int {
 	return int(min(max(spare*100/max(alive, 1), leastGarbage), mostGarbage))
 }
+
+// room is the garbage that a replay may have beyond what is alive, in bytes:
+// a collection takes as long as all of a short replay.
+const room = 32 << 20
+
+// giveRoom puts off the first garbage collection, and each next one by the
+// same room.
+func giveRoom() {
+	var adjust func(alive uint64)
+	adjust = func(alive uint64) {
+		debug.SetGCPercent(roomy(alive))
+		runtime.AddCleanup(new(*byte), func(struct{}) { adjust(liveHeap()) }, struct{}{}) // after a collection
+	}
+	adjust(0)
+}
+
+// roomy is room and what is alive in percent of that. Go begins to collect at no
+// less than this part of 4 MB.
+func roomy(alive uint64) int { return int(100 + room*100/max(alive, 4<<20)) }
 
 // liveHeap is what the last collection found alive, in bytes.
 func liveHeap() uint64 {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,6 +51,9 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if top < 0 {
 				return usagef("--top %d: must be 0 (all) or more", top)
 			}
+			if !tunedByHand() {
+				giveRoom()
+			}
 			loc, now, err := clk.parse()
 			if err != nil {
 				return err
@@ -82,10 +84,6 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if err != nil {
 				return err
 			}
-			// Memory that is never touched costs nothing, and puts off the first
-			// garbage collections, which would slow a short replay down.
-			ballast := make([]byte, 32<<20)
-			defer runtime.KeepAlive(ballast)
 			e := engine.New(cfg.engine(rules, allowed))
 			bar, done := progress(c.ErrOrStderr())
 			r, err := report.Replay(c.Context(), e, rules, report.Options{
