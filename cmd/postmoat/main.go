@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,9 +32,9 @@ var version = "devel"
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := root().ExecuteContext(ctx)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := forArgs(os.Args[1:], cancel).ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -86,7 +87,67 @@ func hint(err error) string {
 	return ""
 }
 
+// forArgs is root for one command line: when it begins with a command, the
+// others are left out: making them is a good part of a short one. SIGINT and
+// SIGTERM call stop.
+func forArgs(args []string, stop func()) *cobra.Command {
+	var c *cobra.Command
+	if len(args) > 0 && makers[args[0]] != nil && args[0] != "man" { // which is about all of them
+		c = noCommands()
+		c.AddCommand(makers[args[0]]())
+		c.CompletionOptions.DisableDefaultCmd = true
+	} else {
+		c = root()
+	}
+	c.PersistentPreRun = func(c *cobra.Command, _ []string) {
+		if c.Annotations[reads] != "" {
+			// It is mostly over before a signal can come, and until then it may
+			// end as any program does.
+			time.AfterFunc(50*time.Millisecond, func() { onSignal(stop) })
+		} else {
+			onSignal(stop)
+		}
+	}
+	return c
+}
+
+// reads is the annotation of a command that reads before it changes anything.
+const reads = "reads"
+
+func onSignal(stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+	}()
+}
+
+// makers make each command.
+var makers = map[string]func() *cobra.Command{
+	"replay": replayCommand, "explain": explainCommand, "check": checkCommand, "allow": allowCommand, "list": listCommand,
+	"flush": flushCommand, "version": versionCommand, "run": runCommand, "status": statusCommand, "ban": banCommand,
+	"unban": unbanCommand, "reload": reloadCommand, "pause": pauseCommand, "resume": resumeCommand, "events": eventsCommand,
+	"man": manCommand,
+}
+
+// root has all commands.
 func root() *cobra.Command {
+	c := noCommands()
+	for _, make := range makers {
+		c.AddCommand(make())
+	}
+	c.InitDefaultCompletionCmd()
+	for _, x := range c.Commands() {
+		if x.Name() == "completion" {
+			x.Args, x.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+	return c
+}
+
+// noCommands has none.
+func noCommands() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "postmoat",
 		Short: "Ban whole networks that flood a mail host",
@@ -105,15 +166,6 @@ Exit codes: 0 all is well; 1 what was asked about is not well; 2 wrong usage.`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", c.CommandPath())}
 	})
-	c.AddCommand(replayCommand(), explainCommand(), checkCommand(), allowCommand(), listCommand(), flushCommand(), versionCommand(), runCommand(),
-		statusCommand(), banCommand(), unbanCommand(), reloadCommand(), pauseCommand(), resumeCommand(), eventsCommand())
-	c.AddCommand(manCommand())
-	c.InitDefaultCompletionCmd()
-	for _, x := range c.Commands() {
-		if x.Name() == "completion" {
-			x.Args, x.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
-		}
-	}
 	return c
 }
 

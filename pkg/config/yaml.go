@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 
@@ -58,7 +59,7 @@ func line(err error) int {
 	return 0
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
+var yamlLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`) })
 
 // document is the one document of the text, nil if it is empty or broken.
 func (r *reader) document(text []byte) *yaml.Node {
@@ -93,7 +94,7 @@ func (r *reader) document(text []byte) *yaml.Node {
 
 func (r *reader) syntax(err error) {
 	text := err.Error()
-	m := yamlLine.FindStringSubmatch(text)
+	m := yamlLine().FindStringSubmatch(text)
 	n := &yaml.Node{}
 	if m != nil {
 		n.Line, _ = strconv.Atoi(m[1])

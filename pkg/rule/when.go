@@ -55,19 +55,19 @@ func (c *compiler) cond(r *Rule, w *Cond) {
 		}
 	case "stage":
 		for _, v := range w.Values {
-			if i, ok := c.word(w, v, names(maillog.NumStages)); ok {
+			if i, ok := word(c, w, v, maillog.NumStages); ok {
 				r.stages |= 1 << i
 			}
 		}
 	case "reason":
 		for _, v := range w.Values {
-			if i, ok := c.word(w, v, names(maillog.NumReasons)); ok {
+			if i, ok := word(c, w, v, maillog.NumReasons); ok {
 				r.reasons |= 1 << i
 			}
 		}
 	case "door":
 		for _, v := range w.Values {
-			if i, ok := c.word(w, v, names(maillog.NumDoors)); ok {
+			if i, ok := word(c, w, v, maillog.NumDoors); ok {
 				r.doors |= 1 << i
 			}
 		}
@@ -108,20 +108,24 @@ func (c *compiler) kind(w *Cond, v string) (maillog.Kind, bool) {
 	return 0, false
 }
 
-func (c *compiler) word(w *Cond, v string, known []string) (int, bool) {
-	i := slices.IndexFunc(known, func(s string) bool { return strings.EqualFold(s, v) })
-	if i < 0 || v == "" {
-		c.errorf(w.Pos, "when: there is no %s %q%s", w.Field, v, oneOf(v, slices.DeleteFunc(known, func(s string) bool { return s == "" })))
-		return 0, false
+// word is the value below n whose text is v.
+func word[T enum](c *compiler, w *Cond, v string, n T) (T, bool) {
+	for i := range n {
+		if v != "" && strings.EqualFold(i.String(), v) {
+			return i, true
+		}
 	}
-	return i, true
+	c.errorf(w.Pos, "when: there is no %s %q%s", w.Field, v, oneOf(v, slices.DeleteFunc(names(n), func(s string) bool { return s == "" })))
+	return 0, false
+}
+
+type enum interface {
+	~uint8
+	fmt.Stringer
 }
 
 // names are the texts of the values below n, by value.
-func names[T interface {
-	~uint8
-	fmt.Stringer
-}](n T) []string {
+func names[T enum](n T) []string {
 	var out []string
 	for i := range n {
 		out = append(out, i.String())
