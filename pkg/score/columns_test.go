@@ -237,9 +237,10 @@ func (g *Good) State() GoodState {
 			r := g.clients[a]
 			c := GoodClient{
 				Addr: a, Old: r.old, Yesterday: r.yesterday, Today: r.today, Unknown: r.unknown,
-				Days: r.days, Last: r.last, Off: r.off, Since: r.since,
+				Days: r.days, Last: r.last, Off: r.off, Since: int64(r.since),
 			}
-			for _, b := range r.volume {
+			for i := range r.volume.len() {
+				b := r.volume.bucket(i)
 				c.Buckets, c.Counts = append(c.Buckets, b.at), append(c.Counts, b.n)
 			}
 			s.Clients = append(s.Clients, c)

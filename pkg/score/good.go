@@ -27,7 +27,8 @@ type Good struct {
 	evicted  uint64
 }
 
-// A record is what is known of one client.
+// A record is what is known of one client: 64 bytes, and what is older than
+// the newest bucket of messages elsewhere.
 type record struct {
 	old              uint32 // evidence from before yesterday, decayed, in 1/65536
 	yesterday, today uint8
@@ -37,7 +38,7 @@ type record struct {
 	days             uint16 // distinct days with evidence that still counts
 	last             uint32 // day of the last message or login
 	off              uint32 // day of the last offence; 0: none
-	since            int64  // when it became known good
+	since            uint32 // when it became known good, Unix seconds
 	volume           volume
 }
 
@@ -80,28 +81,33 @@ func (g *Good) Message(c netip.Addr, t int64, n int) { g.MessageOf(&Ref{}, c, t,
 
 // MessageOf is Message for a client whose record ref may know.
 func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n int) {
-	c = plain(c)
 	if n <= 0 || !c.IsValid() {
 		return
 	}
 	g.Advance(t)
-	if g.keep > 0 {
-		if ref.r == nil || ref.r.gone {
-			ref.r = g.record(c)
+	r := ref.r
+	if r == nil || r.gone {
+		c = plain(c)
+		if g.keep > 0 {
+			r = g.record(c)
+		} else if r = g.peek(c); r == nil {
+			return
 		}
-		r := ref.r
-		r.last = uint32(g.day)
-		r.volume.add(t, n, g.mark, g.keep)
-		g.count(c, r, n)
-	} else if r := g.peek(c); r != nil {
-		g.count(c, r, n)
+		ref.r = r
 	}
+	if g.keep > 0 {
+		r.volume.add(clampTime(t)/volumeBucket, n, cutAt(g.mark, g.keep))
+	}
+	g.count(c, r, n)
 }
 
 // Login notes n authenticated logins of a user; user 0 is an unknown one, who
 // counts at most once a day. A user makes at most 8 addresses good: see
 // account.
-func (g *Good) Login(c netip.Addr, t int64, n int, user uint64) {
+func (g *Good) Login(c netip.Addr, t int64, n int, user uint64) { g.LoginOf(&Ref{}, c, t, n, user) }
+
+// LoginOf is Login for a client whose record ref may know.
+func (g *Good) LoginOf(ref *Ref, c netip.Addr, t int64, n int, user uint64) {
 	c = plain(c)
 	if n <= 0 || !c.IsValid() {
 		return
@@ -116,18 +122,19 @@ func (g *Good) Login(c netip.Addr, t int64, n int, user uint64) {
 			return
 		}
 	}
-	r := g.peek(c)
-	if r == nil {
-		return
-	}
-	if user == 0 {
-		if r.unknown {
+	if ref.r == nil || ref.r.gone {
+		if ref.r = g.peek(c); ref.r == nil {
 			return
 		}
-		r.unknown = true
+	}
+	if user == 0 {
+		if ref.r.unknown {
+			return
+		}
+		ref.r.unknown = true
 		n = 1
 	}
-	g.count(c, r, n)
+	g.count(c, ref.r, n)
 }
 
 // peek is the record of a client, made unless the client has offended so that
@@ -139,34 +146,38 @@ func (g *Good) peek(c netip.Addr) *record {
 	if g.offence(c) != 0 {
 		return nil
 	}
-	return g.record(c)
+	return g.add(c)
 }
 
 // record is the record of a client, made if need be.
 func (g *Good) record(c netip.Addr) *record {
-	r := g.clients[c]
-	if r == nil {
-		if len(g.clients) >= g.max {
-			g.evict()
-		}
-		r = &record{off: uint32(g.offence(c))}
-		g.clients[c] = r
-		g.order.insert(c)
+	if r := g.clients[c]; r != nil {
+		return r
 	}
-	r.last = uint32(g.day)
+	return g.add(c)
+}
+
+// add makes the record of a new client.
+func (g *Good) add(c netip.Addr) *record {
+	if len(g.clients) >= g.max {
+		g.evict()
+	}
+	r := &record{off: uint32(g.offence(c)), last: uint32(g.day)}
+	g.clients[c] = r
+	g.order.insert(c)
 	return r
 }
 
 // count adds evidence.
 func (g *Good) count(c netip.Addr, r *record, n int) {
 	r.last = uint32(g.day)
-	if r.off != 0 && int64(r.off) >= g.day-1 {
-		return
+	if r.today < dayMax && (r.off == 0 || int64(r.off) < g.day-1) {
+		g.raise(plain(c), r, min(n, dayMax-int(r.today)))
 	}
-	n = min(n, dayMax-int(r.today))
-	if n <= 0 {
-		return
-	}
+}
+
+// raise adds evidence of today that counts.
+func (g *Good) raise(c netip.Addr, r *record, n int) {
 	if r.today == 0 {
 		r.days = min(r.days, 1<<16-2) + 1
 	}
@@ -182,7 +193,7 @@ func (g *Good) judge(c netip.Addr, r *record) {
 	}
 	r.known = known
 	if known {
-		r.since = g.mark
+		r.since = uint32(g.mark)
 		g.known.insert(c)
 		g.fresh = append(g.fresh, c)
 	} else {
@@ -246,7 +257,7 @@ func (g *Good) spent(c netip.Addr, r *record) bool {
 		r.old, r.yesterday, r.today, r.days = 0, 0, 0, 0
 	}
 	g.judge(c, r)
-	return r.level() == 0 && len(r.volume) == 0
+	return r.level() == 0 && r.volume.len() == 0
 }
 
 func (g *Good) forget(c netip.Addr, r *record) {
@@ -290,9 +301,12 @@ func (g *Good) offence(c netip.Addr) int64 {
 // Advance moves the newest time. With a new day evidence decays, known good
 // clients lapse, and what is old is forgotten; else it costs nothing.
 func (g *Good) Advance(now int64) {
-	if now <= g.mark {
-		return
+	if now > g.mark {
+		g.advance(now)
 	}
+}
+
+func (g *Good) advance(now int64) {
 	g.mark = min(now, 1<<32-1)
 	day := g.mark / daySecs
 	if day == g.day {
@@ -307,13 +321,14 @@ func (g *Good) Advance(now int64) {
 		g.bad = [2]offenders{}
 	}
 	var gone []netip.Addr
+	cut := cutAt(g.mark, g.keep)
 	for c, r := range g.clients { // each for itself: the order does not matter
 		for range min(days, 400) { // then nothing is left anyway
 			r.old = decay(r.old + decay(uint32(r.yesterday)*one))
 			r.yesterday, r.today = r.today, 0
 		}
 		r.unknown = false
-		r.volume.forget(g.mark, g.keep)
+		r.volume.forget(cut)
 		if g.spent(c, r) {
 			gone = append(gone, c)
 		}
@@ -377,5 +392,7 @@ func plain(c netip.Addr) netip.Addr {
 	if c.Is4() {
 		return c
 	}
-	return c.WithZone("").Unmap()
+	return plain6(c)
 }
+
+func plain6(c netip.Addr) netip.Addr { return c.WithZone("").Unmap() }

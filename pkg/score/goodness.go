@@ -22,7 +22,7 @@ func (g *Good) Messages(c netip.Addr) int {
 // Since is when a client became known good, Unix seconds; 0 when it is not.
 func (g *Good) Since(c netip.Addr) int64 {
 	if r := g.clients[plain(c)]; r != nil {
-		return r.since
+		return int64(r.since)
 	}
 	return 0
 }
@@ -72,6 +72,10 @@ func (g *Good) Fresh() []netip.Addr {
 	if len(g.fresh) == 0 {
 		return nil
 	}
+	return g.takeFresh()
+}
+
+func (g *Good) takeFresh() []netip.Addr {
 	out := g.fresh
 	g.fresh = nil
 	slices.SortFunc(out, netip.Addr.Compare)

@@ -47,9 +47,10 @@ func (r *record) encode(w *wire.Writer) {
 	w.Uint(uint64(r.days))
 	w.Uint(uint64(r.last))
 	w.Uint(uint64(r.off))
-	w.Int(r.since)
-	w.Uint(uint64(len(r.volume)))
-	for _, b := range r.volume {
+	w.Int(int64(r.since))
+	w.Uint(uint64(r.volume.len()))
+	for i := range r.volume.len() {
+		b := r.volume.bucket(i)
 		w.Uint(uint64(b.at))
 		w.Uint(uint64(b.n))
 	}
@@ -119,7 +120,7 @@ func (g *Good) decodeClients(r *wire.Reader) {
 		g.order.insert(a)
 		g.judge(a, c)
 		if c.known {
-			c.since = since
+			c.since = clampTime(since)
 		}
 	}
 	g.fresh = fresh // they have been so for long
@@ -131,15 +132,19 @@ func (g *Good) decodeRecord(r *wire.Reader) (c *record, since int64) {
 		unknown: r.Bool(), days: uint16(r.Upto(1<<16 - 2)), last: uint32(r.Upto(uint64(g.day))), off: uint32(r.Upto(uint64(g.day))),
 	}
 	since = r.Int()
-	for i := range r.Len(1 << 24) {
+	last := int64(-1)
+	for range r.Len(1 << 24) {
 		b := bucket{uint32(r.Upto(1<<32 - 1)), uint32(r.Upto(1 << 31))}
-		if i > 0 && b.at <= c.volume[i-1].at {
+		if int64(b.at) <= last {
 			r.Fail(errors.New("accepted messages are not sorted"))
 		}
 		if r.Err() != nil {
 			break
 		}
-		c.volume = append(c.volume, b)
+		last = int64(b.at)
+		if b.n > 0 {
+			c.volume.push(b)
+		}
 	}
 	return c, since
 }

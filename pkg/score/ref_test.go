@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -28,6 +29,10 @@ func TestMessageOf(t *testing.T) {
 		case 1:
 			a.Revoke(c, at)
 			b.Revoke(c, at)
+		case 2, 3:
+			user := uint64(r.IntN(3))
+			a.Login(c, at, 1+step%2, user)
+			b.LoginOf(refs[c], c, at, 1+step%2, user)
 		default:
 			if x := refs[c].r; x != nil && x.gone {
 				stale++
@@ -39,6 +44,9 @@ func TestMessageOf(t *testing.T) {
 			t.Fatalf("step %d: %v: %d clients, known %v, %d; want %d, %v, %d", step, c,
 				b.Len(), b.Known(c), b.Messages(c), a.Len(), a.Known(c), a.Messages(c))
 		}
+	}
+	if !bytes.Equal(encoded(t, a), encoded(t, b)) {
+		t.Error("the states differ")
 	}
 	if stale < 100 {
 		t.Errorf("only %d records were forgotten", stale)
