@@ -37,13 +37,13 @@ type SourceState struct {
 
 // A SessionState is one session under its hashed name.
 type SessionState struct {
-	Key [2]uint64
+	Key key
 	Session
 }
 
 // A MessageState is one queue ID under its hashed name.
 type MessageState struct {
-	Key, Session [2]uint64
+	Key, Session key
 	Client       netip.Addr
 	Time         int64
 	Serial       uint64
@@ -52,7 +52,7 @@ type MessageState struct {
 
 // A HostState is whether the latest disconnect of a host had a summary.
 type HostState struct {
-	Key     [2]uint64
+	Key     key
 	Summary bool
 }
 
@@ -94,9 +94,9 @@ func (j *Joiner) Restore(st JoinerState) error {
 	var b bytes.Buffer
 	w := wire.NewWriter(&b)
 	w.Uint(st.Serial)
-	key := func(k [2]uint64) {
-		w.Fixed64(k[0])
-		w.Fixed64(k[1])
+	key := func(k key) {
+		w.Fixed64(k.a)
+		w.Fixed64(k.b)
 	}
 	addr := func(a netip.Addr) {
 		if a.Zone() != "" { // has no form

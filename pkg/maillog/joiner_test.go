@@ -270,7 +270,7 @@ func restarted(t testing.TB, j *Joiner) *Joiner {
 func TestRestoreRefusesNonsense(t *testing.T) {
 	client := netip.MustParseAddr("192.0.2.1")
 	session := func(k uint64, a netip.Addr, serial uint64) SessionState {
-		return SessionState{Key: [2]uint64{k, 1}, Session: Session{Client: a, Serial: serial}}
+		return SessionState{Key: key{k, 1}, Session: Session{Client: a, Serial: serial}}
 	}
 	for name, st := range map[string]JoinerState{
 		"two sessions of one key": {Serial: 9, Sessions: []SessionState{session(1, client, 1), session(1, client, 2)}},
@@ -303,7 +303,7 @@ func TestRestoreRefusesNonsense(t *testing.T) {
 func manyHosts(n int) []HostState {
 	var out []HostState
 	for i := range n {
-		out = append(out, HostState{Key: [2]uint64{uint64(i), 0}})
+		out = append(out, HostState{Key: key{uint64(i), 0}})
 	}
 	return out
 }

@@ -51,8 +51,8 @@ func begin[V any](w *wire.Writer, t *table[V]) {
 }
 
 func (k key) encode(w *wire.Writer) {
-	w.Fixed64(k[0])
-	w.Fixed64(k[1])
+	w.Fixed64(k.a)
+	w.Fixed64(k.b)
 }
 
 func encodeSessions(w *wire.Writer, t *table[Session]) {

@@ -9,7 +9,7 @@ import (
 // A key is 128 bits of hash of what identifies a session, a queue ID or a
 // host. Postfix and the kernel choose those, not the client, and two of them
 // meet by chance once in 2^64 tables.
-type key [2]uint64
+type key struct{ a, b uint64 } // no array: those are not passed in registers
 
 // mix adds b to the key: a multiply-and-fold of eight bytes at a time with two
 // seeds (the fractions of the square roots of 2 and 3). It must not change:
@@ -28,10 +28,10 @@ func (k *key) mix(b []byte) {
 }
 
 func (k *key) mixUint(v uint64) {
-	hi, lo := bits.Mul64(k[0]^v^0x6a09e667f3bcc908, 0x9e3779b97f4a7c15)
-	k[0] = hi ^ lo
-	hi, lo = bits.Mul64(k[1]+v^0xbb67ae8584caa73b, 0xd6e8feb86659fd93)
-	k[1] = hi ^ lo ^ bits.RotateLeft64(v, 29)
+	hi, lo := bits.Mul64(k.a^v^0x6a09e667f3bcc908, 0x9e3779b97f4a7c15)
+	k.a = hi ^ lo
+	hi, lo = bits.Mul64(k.b+v^0xbb67ae8584caa73b, 0xd6e8feb86659fd93)
+	k.b = hi ^ lo ^ bits.RotateLeft64(v, 29)
 }
 
 // A table is a map with a bound that drops what was put there first. It
@@ -63,7 +63,7 @@ func newTable[V any](limit int) *table[V] {
 func (t *table[V]) find(k key) (slot int, e int32) {
 	index := t.index
 	mask := len(index) - 1
-	slot = int(k[0]) & mask
+	slot = int(k.a) & mask
 	for {
 		e = index[slot&(len(index)-1)] - 1
 		if e < 0 || t.entries[e].key == k {
@@ -158,7 +158,7 @@ func (t *table[V]) removeAt(slot int, e int32) {
 	index := t.index
 	mask := len(index) - 1
 	for next := (slot + 1) & mask; index[next] != 0; next = (next + 1) & mask {
-		home := int(t.entries[index[next]-1].key[0]) & mask
+		home := int(t.entries[index[next]-1].key.a) & mask
 		if (next-home)&mask >= (next-slot)&mask {
 			index[slot] = index[next]
 			slot = next
@@ -173,7 +173,7 @@ func (t *table[V]) grow() {
 	t.entries = slices.Grow(t.entries, min(len(t.index)/2, t.max)-len(t.entries))
 	mask := len(t.index) - 1
 	for e := t.oldest; e >= 0; e = t.entries[e].next { // nearly as they lie in memory
-		slot := int(t.entries[e].key[0]) & mask
+		slot := int(t.entries[e].key.a) & mask
 		for t.index[slot] != 0 {
 			slot = (slot + 1) & mask
 		}
