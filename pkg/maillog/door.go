@@ -2,8 +2,12 @@ package maillog
 
 import "bytes"
 
-// smtpService is postscreen's, whatever its tag.
-var smtpService = []byte("smtp")
+// smtpService is postscreen's, whatever its tag, and that of smtpd on port 25;
+// submissionService that of smtpd on port 587.
+var (
+	smtpService       = []byte("smtp")
+	submissionService = []byte("submission")
+)
 
 // tagService names the service of an smtpd by its tag: what the syslog_name
 // of master.cf has between the first and the last slash, as in

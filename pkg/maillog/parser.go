@@ -118,8 +118,11 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	}
 	p.begin(ev)
 	ev.PID, ev.Tag, ev.Message = decimal(d, i), tag, m
-	if len(tag) == len(tagSmtpd) && m[0] != 'm' {
+	if x == smtpdProgram && m[0] != 'm' {
 		ev.Service, ev.door = smtpService, 1+uint8(SMTP)
+		if len(tag) == len(tagSubmission) {
+			ev.Service, ev.door = submissionService, 1+uint8(Login)
+		}
 		return p.smtpd(m, ev)
 	}
 	ev.dirty = true
@@ -206,7 +209,7 @@ func (p *Parser) learn(b []byte) int {
 	return p.n
 }
 
-// smtpd reads a message of an smtpd on port 25.
+// smtpd reads a message of an smtpd.
 func (p *Parser) smtpd(m []byte, ev *Event) bool {
 	k := smtpd(m, ev, p)
 	ev.Kind = k
