@@ -3,7 +3,6 @@ package daemon
 import (
 	"bufio"
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -16,32 +15,8 @@ import (
 	"github.com/postmoat/postmoat/pkg/source"
 )
 
-const (
-	// saveEvery is how often the state is written.
-	saveEvery = time.Minute
-	// metaVersion changes when older snapshots can't be read any more.
-	metaVersion = 1
-)
-
-// meta is what a snapshot holds before the engine's own state: among it the
-// places in the logs for which that state is true.
-type meta struct {
-	Version int
-	Since   int64
-	Sources []sourceState
-	Paused  string
-	Allow   allow.State
-}
-
-type sourceState struct {
-	Key    string
-	Number uint32
-	Place  source.Position
-	// Begins is where it begins without a place: a log that was empty until the
-	// stop is read from its first line.
-	Begins source.Start
-	Shift  int64
-}
+// saveEvery is how often the state is written.
+const saveEvery = time.Minute
 
 // save starts a snapshot when one is due. The state is encoded here, between
 // two lines; what waits for the disk goes on in a goroutine.
@@ -95,7 +70,7 @@ func (c *core) encode() (*ledger.Snapshot, int64, error) {
 		return nil, 0, err
 	}
 	w := &counted{w: s}
-	if err := errors.Join(gob.NewEncoder(w).Encode(c.meta()), c.engine.Encode(w)); err != nil {
+	if err := errors.Join(c.meta().encode(w), c.engine.Encode(w)); err != nil {
 		s.Abort()
 		return nil, 0, err
 	}
@@ -136,7 +111,7 @@ func (c *counted) Write(p []byte) (int, error) {
 }
 
 func (c *core) meta() *meta {
-	m := &meta{Version: metaVersion, Since: c.since, Paused: c.paused, Allow: c.d.collector().State()}
+	m := &meta{Since: c.since, Paused: c.paused, Allow: c.d.collector().State()}
 	live := make(map[string]bool)
 	for _, f := range c.feeds {
 		live[f.Key] = true
@@ -157,12 +132,9 @@ func (c *core) load(ctx context.Context, r io.Reader) error {
 		return nil // the snapshot is not to blame, and must not be moved aside
 	}
 	br := bufio.NewReaderSize(r, 64<<10)
-	var m meta
-	if err := gob.NewDecoder(br).Decode(&m); err != nil {
+	m, err := decodeMeta(br)
+	if err != nil {
 		return fmt.Errorf("decode state: %w", err)
-	}
-	if m.Version != metaVersion {
-		return fmt.Errorf("decode state: version %d, this postmoat reads %d", m.Version, metaVersion)
 	}
 	numbers := make(map[uint32]bool)
 	for _, s := range m.Sources {
