@@ -307,7 +307,7 @@ func (e *Engine) remember(ev *maillog.Event, at int64, ref *score.Ref) {
 		e.good.MessageOf(ref, ev.Client, at, int(ev.Messages))
 	}
 	if ev.Logins > 0 {
-		e.good.Login(ev.Client, at, int(ev.Logins), hash(ev.SASLUser))
+		e.good.LoginOf(ref, ev.Client, at, int(ev.Logins), hash(ev.SASLUser))
 	}
 	if fresh := e.good.Fresh(); len(fresh) > 0 {
 		holes := make([]netip.Prefix, len(fresh))
@@ -330,7 +330,7 @@ func (e *Engine) stale(ev *maillog.Event, at int64) bool {
 		return false
 	}
 	user := hash(ev.SASLUser)
-	return user != 0 && e.good.LoggedIn(ev.Client, user, at) && e.good.StalePassword(ev.Client, user, at)
+	return user != 0 && e.good.StalePassword(ev.Client, user, at)
 }
 
 // key is what is scored: the address, or the /64 of an IPv6 address unless an

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/postmoat/postmoat/pkg/ban"
+	"github.com/postmoat/postmoat/pkg/fetch"
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/score"
 )
@@ -57,12 +58,24 @@ func place(a netip.Addr) uint32 {
 	return uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
 }
 
-// Expect says that ev will be fed soon. It changes nothing: what is known of
-// its client is fetched, which may take as long as it takes to read a line.
-func (e *Engine) Expect(ev *maillog.Event) {
-	if ev.Kind == maillog.SMTPDConnect { // later lines of the session find it in the cache
-		prefetch(unsafe.Pointer(&e.roll.seats[place(ev.Client)]))
+// Expect says that ev, which was not joined yet, will be fed soon. It changes
+// nothing but has what is known of the client fetched: by a connect, for all
+// lines of the session, its seat; by the end of a session with mail its record
+// as well. note is that of the client, see Outcome, if it may be asked for too.
+func (e *Engine) Expect(ev *maillog.Event) (note uint32) {
+	switch ev.Kind {
+	case maillog.SMTPDConnect:
+		fetch.Line(unsafe.Pointer(&e.roll.seats[place(ev.Client)]))
+	case maillog.SMTPDDisconnect:
+		if ev.Commands.Data.OK|ev.Commands.Bdat.OK == 0 {
+			break
+		}
+		if s := &e.roll.seats[place(ev.Client)]; s.client == ev.Client {
+			s.record.Fetch()
+			return s.note
+		}
 	}
+	return 0
 }
 
 // clear forgets all.

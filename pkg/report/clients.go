@@ -3,6 +3,9 @@ package report
 import (
 	"encoding/binary"
 	"net/netip"
+	"unsafe"
+
+	"github.com/postmoat/postmoat/pkg/fetch"
 )
 
 // A client is what the report counts of one address.
@@ -54,6 +57,13 @@ func (t *clientTable) index(a netip.Addr) uint32 {
 	t.all = append(t.all, client{hi: hi, lo: lo})
 	t.slots[i] = slot{hash, uint32(len(t.all))}
 	return uint32(len(t.all)) - 1
+}
+
+// fetch has the counts fetched whose index is 1 less than note; 0 is none.
+func (t *clientTable) fetch(note uint32) {
+	if note != 0 {
+		fetch.Line(unsafe.Pointer(&t.all[note-1]))
+	}
 }
 
 func (t *clientTable) grow() {

@@ -162,7 +162,7 @@ func (p *player) play(block *source.Block) error {
 	for more := l.next(ev); more; {
 		n := l.last()
 		if more = l.next(next); more {
-			p.e.Expect(next)
+			p.c.clients.fetch(p.e.Expect(next))
 		}
 		if !p.c.add(p.e.FeedLent(0, n, ev)) {
 			err = errPast
@@ -182,7 +182,7 @@ func (p *player) feed(b *batch) error {
 	defer p.e.Keep()
 	for i := range b.events {
 		if i+2 < len(b.events) {
-			p.e.Expect(&b.events[i+2])
+			p.c.clients.fetch(p.e.Expect(&b.events[i+2]))
 		}
 		if !p.c.add(p.e.FeedLent(0, b.seqs[i], &b.events[i])) {
 			return errPast

@@ -3,6 +3,9 @@ package score
 import (
 	"net/netip"
 	"slices"
+	"unsafe"
+
+	"github.com/postmoat/postmoat/pkg/fetch"
 )
 
 // Good remembers which clients deliver wanted mail: accepted messages and
@@ -75,6 +78,9 @@ func (r *record) level() uint32 {
 // A Ref may know where the record of one client is. The zero value knows
 // nothing; it must be used for one client of one Good only.
 type Ref struct{ r *record }
+
+// Fetch has the record fetched, if it is known.
+func (r *Ref) Fetch() { fetch.Line(unsafe.Pointer(r.r)) }
 
 // Message notes n accepted messages.
 func (g *Good) Message(c netip.Addr, t int64, n int) { g.MessageOf(&Ref{}, c, t, n) }

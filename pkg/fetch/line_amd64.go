@@ -1,0 +1,8 @@
+package fetch
+
+import "unsafe"
+
+// Line asks for the cache line at p.
+//
+//go:noescape
+func Line(p unsafe.Pointer)
