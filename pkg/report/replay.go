@@ -172,6 +172,9 @@ func (p *player) play(block *source.Block) error {
 	}
 	p.e.Keep()
 	p.count(&l, block)
+	// A goroutine that never gives way is interrupted every 10 ms, and loses its
+	// processor when that happens inside a read: dear on a single one.
+	runtime.Gosched()
 	return err
 }
 
