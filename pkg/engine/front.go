@@ -50,15 +50,18 @@ func (f *Front) read(src uint32, seq uint64, ev *maillog.Event, out *Outcome) (s
 	}
 	at, ok := f.clock.accept(ev.Time, ev.PID)
 	out.At = at
-	if !ev.Client.IsValid() {
+	switch {
+	case !ev.Client.IsValid():
 		out.Hits = rule.Hits{}
 		return ses, true, !ok
-	}
-	if ev.Kind != maillog.KindCustom {
+	case ev.Kind == maillog.KindCustom:
+	case f.rules.Asks(ev.Kind):
 		out.Hits = f.rules.Match(ev, ses)
+	default: // most lines
+		return ses, true, !ok
 	}
-	for _, h := range out.Hits {
-		if h != nil {
+	for d := range out.Hits {
+		if h := out.Hits[d]; h != nil {
 			out.Offences = max(out.Offences, copies(h, ev))
 		}
 	}

@@ -59,12 +59,12 @@ func place(a netip.Addr) uint32 {
 }
 
 // Expect says that ev, which was not joined yet, will be fed soon. It changes
-// nothing but has what is known of the client fetched: by a connect, for all
-// lines of the session, its seat; by the end of a session with mail its record
-// as well. note is that of the client, see Outcome, if it may be asked for too.
+// nothing but has what is known of the client fetched: by the first line of a
+// session, for all of them, its seat; by the end of one with mail its record as
+// well. note is that of the client, see Outcome, if it may be asked for too.
 func (e *Engine) Expect(ev *maillog.Event) (note uint32) {
 	switch ev.Kind {
-	case maillog.SMTPDConnect:
+	case maillog.SMTPDConnect, maillog.PostscreenConnect, maillog.DovecotLoginOK:
 		fetch.Line(unsafe.Pointer(&e.roll.seats[place(ev.Client)]))
 	case maillog.SMTPDDisconnect:
 		if ev.Commands.Data.OK|ev.Commands.Bdat.OK == 0 {

@@ -70,6 +70,9 @@ func (s *Set) Unused() []string {
 // HasCustom says whether any rule has a pattern of its own.
 func (s *Set) HasCustom() bool { return s.custom != nil }
 
+// Asks says whether any rule asks for events of a kind.
+func (s *Set) Asks(k maillog.Kind) bool { return s.kinds[k] != nil }
+
 // Match says which rules an event matches. A session-rule matches once a
 // session; ses may be nil, then it matches on each line. It does not allocate
 // but for a combination of rules that it sees for the first time.
