@@ -13,11 +13,9 @@ import (
 type Parser struct {
 	// The last line's stamp of RFC 3164 and its host, with the blanks behind
 	// them.
-	head  [maxHead]byte
-	n     int    // length of head; 0: none
-	no    uint32 // number of head
-	stamp Stamp
-	host  []byte // in memory of its own, which is not written to again
+	text [maxHead]byte
+	n    int // length of text; 0: none
+	head head
 
 	peers [512]knownPeer   // by pid
 	ends  [64]knownSummary // by hash
@@ -75,7 +73,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
 			return p.any(line, ev)
 		}
-		p.begin(ev)
+		ev.begin(&p.head)
 		ev.Tag, ev.Message = tagDovecot, b[n+len("dovecot: "):]
 		ev.dirty = true
 		return classify(ev, dovecotProgram)
@@ -116,7 +114,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		ev.Kind = KindNone
 		return false
 	}
-	p.begin(ev)
+	ev.begin(&p.head)
 	ev.PID, ev.Tag, ev.Message = decimal(d, i), tag, m
 	if x == smtpdProgram && m[0] != 'm' {
 		ev.Service, ev.door = smtpService, 1+uint8(SMTP)
@@ -139,20 +137,20 @@ var (
 	tagDovecot    = []byte("dovecot")
 )
 
-// begin clears ev for a line that begins with the head.
-func (p *Parser) begin(ev *Event) {
-	if ev.dirty {
-		*ev = Event{}
+// begin clears e for a line that begins with h.
+func (e *Event) begin(h *head) {
+	if e.dirty {
+		*e = Event{}
 	} else {
 		// Stamp and Host are set below, Tag and Message next.
-		ev.Kind, ev.Stage, ev.Reason, ev.door, ev.Port, ev.Code = 0, 0, 0, 0, 0, 0
-		ev.PID, ev.Repeat, ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time = 0, 0, 0, 0, 0, 0, 0
-		ev.Client, ev.ClientName, ev.Service = netip.Addr{}, nil, nil
-		ev.Commands, ev.escaped = Commands{}, false
+		e.Kind, e.Stage, e.Reason, e.door, e.Port, e.Code = 0, 0, 0, 0, 0, 0
+		e.PID, e.Repeat, e.Count, e.AuthFailed, e.Messages, e.Logins, e.Time = 0, 0, 0, 0, 0, 0, 0
+		e.Client, e.ClientName, e.Service = netip.Addr{}, nil, nil
+		e.Commands, e.escaped = Commands{}, false
 	}
-	if ev.by != p || ev.head != p.no {
-		ev.by, ev.head = p, p.no
-		ev.Stamp, ev.Host = p.stamp, p.host
+	if e.by != h.by || e.head != h.no {
+		e.by, e.head = h.by, h.no
+		e.Stamp, e.Host = h.stamp, h.host
 	}
 }
 
@@ -171,7 +169,7 @@ func (p *Parser) any(line []byte, ev *Event) bool {
 
 // known says whether b begins with the head.
 func (p *Parser) known(b []byte) bool {
-	h, n := &p.head, p.n
+	h, n := &p.text, p.n
 	if load(b, 0) != load(h[:], 0) || load(b, 8) != load(h[:], 8) {
 		return false
 	}
@@ -187,7 +185,7 @@ func (p *Parser) known(b []byte) bool {
 // is not one to be remembered.
 func (p *Parser) learn(b []byte) int {
 	p.n = 0
-	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
+	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.head.stamp) == 0 {
 		return 0
 	}
 	i := hostAt
@@ -201,10 +199,11 @@ func (p *Parser) learn(b []byte) int {
 		return 0
 	}
 	p.n = i + 1
-	p.no++
-	copy(p.head[:], b[:p.n])
-	if !bytes.Equal(p.host, b[hostAt:i]) {
-		p.host = bytes.Clone(b[hostAt:i])
+	p.head.by = p
+	p.head.no++
+	copy(p.text[:], b[:p.n])
+	if !bytes.Equal(p.head.host, b[hostAt:i]) {
+		p.head.host = bytes.Clone(b[hostAt:i])
 	}
 	return p.n
 }

@@ -7,6 +7,11 @@ import (
 	"github.com/postmoat/postmoat/pkg/source"
 )
 
+// events come one by one, with the number of their line.
+type events interface {
+	next(ev *maillog.Event) (line uint64, ok bool)
+}
+
 // lines finds the events in the lines of a block.
 type lines struct {
 	parser *maillog.Parser
@@ -20,7 +25,7 @@ type lines struct {
 }
 
 // next reads up to the next event. It returns false at the end of the block.
-func (l *lines) next(ev *maillog.Event) bool {
+func (l *lines) next(ev *maillog.Event) (number uint64, ok bool) {
 	for at, n := l.at, l.number; at < len(l.data); {
 		line := l.data[at:]
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
@@ -30,7 +35,7 @@ func (l *lines) next(ev *maillog.Event) bool {
 		n++
 		if l.parser.Parse(line, ev) || ev.Kind == maillog.KindNone && l.custom && maillog.Split(line, ev) {
 			l.at, l.number = at, n
-			return true
+			return n - 1, true
 		}
 		if ev.Kind == maillog.KindUnknown {
 			l.unknown++
@@ -41,33 +46,33 @@ func (l *lines) next(ev *maillog.Event) bool {
 		l.number = n
 	}
 	l.at = len(l.data)
-	return false
+	return 0, false
 }
-
-// last is the number of the line of the event.
-func (l *lines) last() uint64 { return l.number - 1 }
 
 // A batch is a block and the events in it.
 type batch struct {
-	block  *source.Block
-	lines  lines
-	events []maillog.Event
-	seqs   []uint64
-	ready  chan struct{}
+	block *source.Block
+	lines lines
+	pack  maillog.Pack
+	ev    maillog.Event // of parse
+	ready chan struct{}
 }
 
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
-	b.events, b.seqs = b.events[:0], b.seqs[:0]
+	b.pack.Reset()
 	b.lines = lines{parser: p, data: b.block.Data, number: b.block.FirstLine, custom: custom}
 	for {
-		if len(b.events) == cap(b.events) {
-			b.events = append(b.events, maillog.Event{})[:len(b.events)]
-		}
-		n := len(b.events)
-		if !b.lines.next(&b.events[:n+1][n]) {
+		n, ok := b.lines.next(&b.ev)
+		if !ok {
 			return
 		}
-		b.events, b.seqs = b.events[:n+1], append(b.seqs, b.lines.last())
+		b.pack.Add(&b.ev, uint32(n-b.block.FirstLine))
 	}
+}
+
+// next takes out the next event that parse has found.
+func (b *batch) next(ev *maillog.Event) (number uint64, ok bool) {
+	n, ok := b.pack.Next(ev)
+	return b.block.FirstLine + uint64(n), ok
 }

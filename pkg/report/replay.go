@@ -73,8 +73,9 @@ type player struct {
 	c      *collector
 	custom bool
 
-	parser  maillog.Parser   // of play
-	events  [2]maillog.Event // of play
+	parser  maillog.Parser       // of play
+	events  [ahead]maillog.Event // of feed
+	numbers [ahead]uint64        // of their lines
 	began   bool
 	horizon int64
 	lines   uint64
@@ -88,6 +89,8 @@ const (
 	// blockSize is small enough for a block to stay in the cache between its
 	// reading and its parsing.
 	blockSize = 256 << 10
+	// ahead is how many events are found before they are fed.
+	ahead = 32
 )
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
@@ -134,7 +137,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for b := range order {
 		<-b.ready
 		if failed == nil {
-			if failed = p.feed(b); failed != nil {
+			if failed = p.replay(b); failed != nil {
 				cancel(failed)
 			}
 		}
@@ -152,25 +155,11 @@ func past(err error) error {
 	return err
 }
 
-// play parses a block and feeds its events to the engine, one by one.
+// play parses a block and feeds its events to the engine.
 func (p *player) play(block *source.Block) error {
 	p.begin(block)
 	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
-	var err error
-	// One event ahead, so that the engine can fetch what it needs for it.
-	ev, next := &p.events[0], &p.events[1]
-	for more := l.next(ev); more; {
-		n := l.last()
-		if more = l.next(next); more {
-			p.c.clients.fetch(p.e.Expect(next))
-		}
-		if !p.c.add(p.e.FeedLent(0, n, ev)) {
-			err = errPast
-			break
-		}
-		ev, next = next, ev
-	}
-	p.e.Keep()
+	err := p.feed(&l)
 	p.count(&l, block)
 	// A goroutine that never gives way is interrupted every 10 ms, and loses its
 	// processor when that happens inside a read: dear on a single one.
@@ -178,17 +167,30 @@ func (p *player) play(block *source.Block) error {
 	return err
 }
 
-// feed hands the events of a batch to the engine.
-func (p *player) feed(b *batch) error {
+// replay feeds the events of a batch to the engine.
+func (p *player) replay(b *batch) error {
 	p.begin(b.block)
 	p.count(&b.lines, b.block)
+	return p.feed(b)
+}
+
+// feed hands events to the engine, some at a time: the code that finds them
+// and the code that judges them drive each other out of the caches, and the
+// engine can fetch what it needs for an event that is a few lines ahead.
+func (p *player) feed(in events) error {
 	defer p.e.Keep()
-	for i := range b.events {
-		if i+2 < len(b.events) {
-			p.c.clients.fetch(p.e.Expect(&b.events[i+2]))
+	for more := true; more; {
+		n := 0
+		for ; n < ahead; n++ {
+			if p.numbers[n], more = in.next(&p.events[n]); !more {
+				break
+			}
+			p.c.clients.fetch(p.e.Expect(&p.events[n]))
 		}
-		if !p.c.add(p.e.FeedLent(0, b.seqs[i], &b.events[i])) {
-			return errPast
+		for i := range n {
+			if !p.c.add(p.e.FeedLent(0, p.numbers[i], &p.events[i])) {
+				return errPast
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,195 @@
+package maillog
+
+import "net/netip"
+
+// A Pack holds events in few bytes each, in order: to hand them from the
+// processor that has parsed them to another. An [Event] is seven cache lines,
+// and each that is touched has to come from there.
+type Pack struct {
+	heads  []head
+	events []packed
+	sums   []Commands
+	texts  []packedTexts
+	whole  []Event // those that do not fit
+
+	// What Next has come to.
+	at, sum, text, odd int
+}
+
+// A head is what lines of one second and one host begin with, as by has read
+// it. by and no identify it; its memory is not written to again.
+type head struct {
+	by    *Parser
+	no    uint32
+	stamp Stamp
+	host  []byte
+}
+
+// A packed is an event but for its texts.
+type packed struct {
+	line    uint32
+	head    uint32 // index in Pack.heads
+	pid     uint32
+	name    span // of ClientName
+	message []byte
+	client  netip.Addr
+	port    uint16
+	code    uint16
+	kind    Kind
+	stage   Stage
+	reason  Reason
+	door    uint8
+	tag     uint8 // index in packedTags
+	service uint8 // index in packedServices, or inTexts
+	has     uint8 // hasSum and so on
+}
+
+const (
+	hasSum   = 1 << iota // the next of Pack.sums is its Commands
+	hasTexts             // the next of Pack.texts are its texts
+	isWhole              // it is the next of Pack.whole
+)
+
+// A span is a text in a message: where it begins, and 1 more than its length;
+// the zero span is no text.
+type span struct{ at, n uint16 }
+
+// packedTexts are the texts in a message that few events have.
+type packedTexts struct {
+	service, id, dsn, helo, sender, recipient, proto, method, user span
+}
+
+// packedTags are the tags that a Parser reads by itself.
+var packedTags = [...][]byte{tagSmtpd, tagSubmission, tagPostscreen, tagCleanup, tagQmgr, tagDovecot}
+
+// packedServices are the services that are no part of the message.
+var packedServices = [...][]byte{nil, smtpService, submissionService}
+
+const inTexts = uint8(len(packedServices))
+
+// Reset makes p empty. Events that were taken out stay as good as their lines.
+func (p *Pack) Reset() {
+	*p = Pack{heads: p.heads[:0], events: p.events[:0], sums: p.sums[:0], texts: p.texts[:0], whole: p.whole[:0]}
+}
+
+// Add packs an event that a [Parser] or [Split] has filled in, and that was
+// not joined. line is for the caller. The line that was parsed must stay as it
+// is as long as p is read.
+func (p *Pack) Add(ev *Event, line uint32) {
+	p.events = append(p.events, packed{})
+	e := &p.events[len(p.events)-1]
+	var t packedTexts
+	if !e.set(ev, &t) {
+		*e = packed{line: line, has: isWhole}
+		p.whole = append(p.whole, *ev)
+		return
+	}
+	e.line = line
+	if ev.Commands.Present {
+		e.has |= hasSum
+		p.sums = append(p.sums, ev.Commands)
+	}
+	if t != (packedTexts{}) {
+		e.has |= hasTexts
+		p.texts = append(p.texts, t)
+	}
+	if n := len(p.heads); n == 0 || p.heads[n-1].by != ev.by || p.heads[n-1].no != ev.head {
+		p.heads = append(p.heads, head{ev.by, ev.head, ev.Stamp, ev.Host})
+	}
+	e.head = uint32(len(p.heads) - 1)
+}
+
+// set packs ev but for its head and its Commands. ok is false when it does not
+// fit.
+func (e *packed) set(ev *Event, t *packedTexts) (ok bool) {
+	if ev.by == nil || ev.escaped || ev.Repeat != 0 {
+		return false
+	}
+	m := ev.Message
+	e.message, e.pid, e.client, e.port, e.code = m, ev.PID, ev.Client, ev.Port, ev.Code
+	e.kind, e.stage, e.reason, e.door = ev.Kind, ev.Stage, ev.Reason, ev.door
+	for !same(packedTags[e.tag], ev.Tag) {
+		if e.tag++; int(e.tag) == len(packedTags) {
+			return false
+		}
+	}
+	for e.service < inTexts && !same(packedServices[e.service], ev.Service) {
+		e.service++
+	}
+	if e.service == inTexts && !t.service.set(m, ev.Service) || !e.name.set(m, ev.ClientName) {
+		return false
+	}
+	return !ev.dirty || t.id.set(m, ev.QueueID) && t.dsn.set(m, ev.DSN) && t.helo.set(m, ev.Helo) &&
+		t.sender.set(m, ev.Sender) && t.recipient.set(m, ev.Recipient) && t.proto.set(m, ev.Proto) &&
+		t.method.set(m, ev.SASLMethod) && t.user.set(m, ev.SASLUser)
+}
+
+// same reports whether two texts are one and the same, not only equal.
+func same(a, b []byte) bool {
+	if len(a) == 0 || len(a) != len(b) {
+		return a == nil && b == nil
+	}
+	return &a[0] == &b[0]
+}
+
+// set makes s the span of text in m, if text lies there. Slices of one line
+// end their capacity at the same byte.
+func (s *span) set(m, text []byte) (ok bool) {
+	if text == nil {
+		return true
+	}
+	at, n := cap(m)-cap(text), len(text)
+	if at < 0 || at+n > len(m) || at+n >= 1<<16-1 || n > 0 && &m[at] != &text[0] {
+		return false
+	}
+	*s = span{uint16(at), uint16(n) + 1}
+	return true
+}
+
+// of is the text of s in m.
+func (s span) of(m []byte) []byte {
+	if s.n == 0 {
+		return nil
+	}
+	return m[s.at : int(s.at)+int(s.n)-1]
+}
+
+// Next takes the next event out, in the order of Add. ev must be zero, or have
+// been filled by a Pack or a [Parser] and a [Joiner] alone. ok is false when
+// there is none.
+func (p *Pack) Next(ev *Event) (line uint32, ok bool) {
+	if p.at == len(p.events) {
+		return 0, false
+	}
+	e := &p.events[p.at]
+	p.at++
+	if e.has&isWhole != 0 {
+		*ev = p.whole[p.odd]
+		ev.dirty = true
+		p.odd++
+		return e.line, true
+	}
+	m := e.message
+	ev.begin(&p.heads[e.head])
+	ev.PID, ev.Client, ev.Port, ev.Code = e.pid, e.client, e.port, e.code
+	ev.Kind, ev.Stage, ev.Reason, ev.door = e.kind, e.stage, e.reason, e.door
+	ev.Tag, ev.Message, ev.ClientName = packedTags[e.tag], m, e.name.of(m)
+	if e.service < inTexts {
+		ev.Service = packedServices[e.service]
+	}
+	if e.has&hasSum != 0 {
+		ev.Commands = p.sums[p.sum]
+		p.sum++
+	}
+	if e.has&hasTexts != 0 {
+		t := &p.texts[p.text]
+		p.text++
+		if e.service == inTexts {
+			ev.Service = t.service.of(m)
+		}
+		ev.QueueID, ev.DSN, ev.Helo, ev.Sender = t.id.of(m), t.dsn.of(m), t.helo.of(m), t.sender.of(m)
+		ev.Recipient, ev.Proto, ev.SASLMethod, ev.SASLUser = t.recipient.of(m), t.proto.of(m), t.method.of(m), t.user.of(m)
+		ev.dirty = true
+	}
+	return e.line, true
+}
