@@ -6,6 +6,7 @@ import "net/netip"
 // processor that has parsed them to another. An [Event] is seven cache lines,
 // and each that is touched has to come from there.
 type Pack struct {
+	data   []byte // what the lines lie in
 	heads  []head
 	events []packed
 	sums   []Commands
@@ -25,14 +26,15 @@ type head struct {
 	host  []byte
 }
 
-// A packed is an event but for its texts.
+// A packed is an event but for its texts, in one cache line.
 type packed struct {
+	client  netip.Addr
 	line    uint32
 	head    uint32 // index in Pack.heads
 	pid     uint32
-	name    span // of ClientName
-	message []byte
-	client  netip.Addr
+	message uint32 // where it begins in Pack.data
+	length  uint32 // of message
+	name    span   // of ClientName, in message
 	port    uint16
 	code    uint16
 	kind    Kind
@@ -67,19 +69,19 @@ var packedServices = [...][]byte{nil, smtpService, submissionService}
 
 const inTexts = uint8(len(packedServices))
 
-// Reset makes p empty. Events that were taken out stay as good as their lines.
-func (p *Pack) Reset() {
-	*p = Pack{heads: p.heads[:0], events: p.events[:0], sums: p.sums[:0], texts: p.texts[:0], whole: p.whole[:0]}
+// Reset makes p empty, for events of lines in data, which must stay as they are
+// as long as p is read.
+func (p *Pack) Reset(data []byte) {
+	*p = Pack{data: data, heads: p.heads[:0], events: p.events[:0], sums: p.sums[:0], texts: p.texts[:0], whole: p.whole[:0]}
 }
 
 // Add packs an event that a [Parser] or [Split] has filled in, and that was
-// not joined. line is for the caller. The line that was parsed must stay as it
-// is as long as p is read.
+// not joined. line is for the caller.
 func (p *Pack) Add(ev *Event, line uint32) {
 	p.events = append(p.events, packed{})
 	e := &p.events[len(p.events)-1]
 	var t packedTexts
-	if !e.set(ev, &t) {
+	if !e.set(p.data, ev, &t) {
 		*e = packed{line: line, has: isWhole}
 		p.whole = append(p.whole, *ev)
 		return
@@ -101,12 +103,14 @@ func (p *Pack) Add(ev *Event, line uint32) {
 
 // set packs ev but for its head and its Commands. ok is false when it does not
 // fit.
-func (e *packed) set(ev *Event, t *packedTexts) (ok bool) {
-	if ev.by == nil || ev.escaped || ev.Repeat != 0 {
+func (e *packed) set(data []byte, ev *Event, t *packedTexts) (ok bool) {
+	m := ev.Message
+	at := cap(data) - cap(m)
+	if ev.by == nil || ev.escaped || ev.Repeat != 0 || at < 0 || at > len(data)-len(m) || at > 1<<31 || len(m) == 0 || &m[0] != &data[at] {
 		return false
 	}
-	m := ev.Message
-	e.message, e.pid, e.client, e.port, e.code = m, ev.PID, ev.Client, ev.Port, ev.Code
+	e.message, e.length = uint32(at), uint32(len(m))
+	e.pid, e.client, e.port, e.code = ev.PID, ev.Client, ev.Port, ev.Code
 	e.kind, e.stage, e.reason, e.door = ev.Kind, ev.Stage, ev.Reason, ev.door
 	for !same(packedTags[e.tag], ev.Tag) {
 		if e.tag++; int(e.tag) == len(packedTags) {
@@ -169,7 +173,7 @@ func (p *Pack) Next(ev *Event) (line uint32, ok bool) {
 		p.odd++
 		return e.line, true
 	}
-	m := e.message
+	m := p.data[e.message:][:e.length]
 	ev.begin(&p.heads[e.head])
 	ev.PID, ev.Client, ev.Port, ev.Code = e.pid, e.client, e.port, e.code
 	ev.Kind, ev.Stage, ev.Reason, ev.door = e.kind, e.stage, e.reason, e.door

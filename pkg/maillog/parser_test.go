@@ -154,7 +154,9 @@ func FuzzParser(f *testing.F) {
 	f.Add([]byte("Nov 23 08:00:00 mx1 postfix/smtpd[1]: connect from unknown[192.0.2.7]\nNov 23 08:00:00 mx1 postfix/smtpd[1]: disconnect from unknown[192.0.2.7]"), uint64(2))
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		lines := bytes.Split(data, []byte("\n"))
-		twins(t, append(lines, mutated(rand.New(rand.NewPCG(seed, 3)), lines, 30)...))
+		lines = append(lines, mutated(rand.New(rand.NewPCG(seed, 3)), lines, 30)...)
+		twins(t, lines)
+		packedTwins(t, lines)
 	})
 }
 

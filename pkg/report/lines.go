@@ -60,7 +60,7 @@ type batch struct {
 
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
-	b.pack.Reset()
+	b.pack.Reset(b.block.Data)
 	b.lines = lines{parser: p, data: b.block.Data, number: b.block.FirstLine, custom: custom}
 	for {
 		n, ok := b.lines.next(&b.ev)

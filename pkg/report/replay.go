@@ -85,7 +85,7 @@ type player struct {
 
 const (
 	// batches is how many blocks are under way at once.
-	batches = 6
+	batches = 12
 	// blockSize is small enough for a block to stay in the cache between its
 	// reading and its parsing.
 	blockSize = 256 << 10
