@@ -27,9 +27,8 @@ func explainCommand() *cobra.Command {
 		format string
 	)
 	c := &cobra.Command{
-		Annotations: map[string]string{reads: "yes"},
-		Use:         "explain (ADDRESS | --log FILE | --line TEXT)",
-		Short:       "Say what is known of an address, or read in a line or a log",
+		Use:   "explain (ADDRESS | --log FILE | --line TEXT)",
+		Short: "Say what is known of an address, or read in a line or a log",
 		Long: `explain ADDRESS asks the daemon what it knows of an address: is it banned, by
 which ban and why; how close is it to which limit, by which events; is it known
 good, and what allowlists it.

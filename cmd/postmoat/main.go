@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,20 +98,11 @@ func forArgs(args []string, stop func()) *cobra.Command {
 	} else {
 		c = root()
 	}
-	c.PersistentPreRun = func(c *cobra.Command, _ []string) {
-		if c.Annotations[reads] != "" {
-			// It is mostly over before a signal can come, and until then it may
-			// end as any program does.
-			time.AfterFunc(50*time.Millisecond, func() { onSignal(stop) })
-		} else {
-			onSignal(stop)
-		}
+	c.PersistentPreRun = func(*cobra.Command, []string) {
+		onSignal(stop)
 	}
 	return c
 }
-
-// reads is the annotation of a command that reads before it changes anything.
-const reads = "reads"
 
 func onSignal(stop func()) {
 	signals := make(chan os.Signal, 1)

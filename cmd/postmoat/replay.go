@@ -22,9 +22,8 @@ func replayCommand() *cobra.Command {
 		apply, yes   bool
 	)
 	c := &cobra.Command{
-		Annotations: map[string]string{reads: "yes"},
-		Use:         "replay FILE...",
-		Short:       "Show what postmoat would have done to old logs",
+		Use:   "replay FILE...",
+		Short: "Show what postmoat would have done to old logs",
 		Long: `replay reads old maillogs, plain or compressed (gzip, bzip2, xz, zstd), in any
 order, as one log; - is standard input. It simulates the bans and reports which
 networks would have been banned, when and why, what that would have prevented

@@ -12,11 +12,10 @@ import (
 func versionCommand() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Annotations: map[string]string{reads: "yes"},
-		Use:         "version",
-		Short:       "Print the version",
-		Example:     "  postmoat version\n  postmoat version --format json",
-		Args:        noArgs,
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  postmoat version\n  postmoat version --format json",
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkFormat(format); err != nil {
 				return err

@@ -13,7 +13,7 @@ import "bytes"
 // docker json-file. Splitting the last allocates when the message holds JSON
 // escapes; no other form ever does.
 func Split(line []byte, ev *Event) (ok bool) {
-	*ev = Event{}
+	*ev = Event{dirty: true} // the caller sets texts that it finds
 	return envelope(trimEnd(line), ev) && unescape(ev)
 }
 

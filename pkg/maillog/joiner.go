@@ -340,8 +340,8 @@ func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
 
 // active counts the first activation of a message whose client is known as
 // accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
-// From then on nobody asks for the queue ID again: cleanup is done with it, and
-// later activations are retries.
+// From then on nobody asks for the queue ID again: in the order in which Postfix
+// logs, cleanup is done with it, and later activations are retries.
 func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
 	k := o.origin(src, ev).hostKey
 	summaries := j.hosts.get(k)

@@ -1,6 +1,9 @@
 package maillog
 
-import "net/netip"
+import (
+	"math"
+	"net/netip"
+)
 
 // A Pack holds events in few bytes each, in order: to hand them from the
 // processor that has parsed them to another. An [Event] is seven cache lines,
@@ -106,7 +109,7 @@ func (p *Pack) Add(ev *Event, line uint32) {
 func (e *packed) set(data []byte, ev *Event, t *packedTexts) (ok bool) {
 	m := ev.Message
 	at := cap(data) - cap(m)
-	if ev.by == nil || ev.escaped || ev.Repeat != 0 || at < 0 || at > len(data)-len(m) || at > 1<<31 || len(m) == 0 || &m[0] != &data[at] {
+	if ev.by == nil || ev.escaped || ev.Repeat != 0 || at < 0 || at > len(data)-len(m) || at > math.MaxInt32 || len(m) == 0 || &m[0] != &data[at] {
 		return false
 	}
 	e.message, e.length = uint32(at), uint32(len(m))
@@ -159,7 +162,7 @@ func (s span) of(m []byte) []byte {
 }
 
 // Next takes the next event out, in the order of Add. ev must be zero, or have
-// been filled by a Pack or a [Parser] and a [Joiner] alone. ok is false when
+// been filled by a Pack, [Parser], [Split] or [Joiner]. ok is false when
 // there is none.
 func (p *Pack) Next(ev *Event) (line uint32, ok bool) {
 	if p.at == len(p.events) {

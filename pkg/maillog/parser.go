@@ -59,7 +59,8 @@ type knownPeer struct {
 }
 
 // Parse reads one line into ev, which must be zero, or have been filled by a
-// Parser and a [Joiner] alone. When it returns false only ev.Kind is good.
+// Parser, [Split] or a [Joiner]; texts may have been added to what Split
+// filled. When it returns false only ev.Kind is good.
 func (p *Parser) Parse(line []byte, ev *Event) bool {
 	b := trimEnd(line)
 	n := p.n

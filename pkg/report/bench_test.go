@@ -20,8 +20,14 @@ import (
 // shipped is an engine with the shipped rules and the default configuration.
 func shipped(t testing.TB, allow ...string) (*engine.Engine, *rule.Set) {
 	t.Helper()
+	return engineOf(t, []string{config.Builtin}, allow...)
+}
+
+// engineOf is an engine with the rules of some folders.
+func engineOf(t testing.TB, folders []string, allow ...string) (*engine.Engine, *rule.Set) {
+	t.Helper()
 	cfg := config.Default()
-	specs, err := config.LoadRules([]string{config.Builtin}, builtin.FS)
+	specs, err := config.LoadRules(folders, builtin.FS)
 	if err != nil {
 		t.Fatal(err)
 	}

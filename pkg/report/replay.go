@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -159,8 +160,10 @@ func past(err error) error {
 func (p *player) play(block *source.Block) error {
 	p.begin(block)
 	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
-	err := p.feed(&l)
-	p.count(&l, block)
+	err := p.feed(&l, block)
+	if err == nil {
+		p.count(&l, block)
+	}
 	// A goroutine that never gives way is interrupted every 10 ms, and loses its
 	// processor when that happens inside a read: dear on a single one.
 	runtime.Gosched()
@@ -170,14 +173,17 @@ func (p *player) play(block *source.Block) error {
 // replay feeds the events of a batch to the engine.
 func (p *player) replay(b *batch) error {
 	p.begin(b.block)
-	p.count(&b.lines, b.block)
-	return p.feed(b)
+	err := p.feed(b, b.block)
+	if err == nil {
+		p.count(&b.lines, b.block)
+	}
+	return err
 }
 
-// feed hands events to the engine, some at a time: the code that finds them
+// feed hands the events of a block to the engine, some at a time: the code that finds them
 // and the code that judges them drive each other out of the caches, and the
 // engine can fetch what it needs for an event that is a few lines ahead.
-func (p *player) feed(in events) error {
+func (p *player) feed(in events, block *source.Block) error {
 	defer p.e.Keep()
 	for more := true; more; {
 		n := 0
@@ -189,11 +195,26 @@ func (p *player) feed(in events) error {
 		}
 		for i := range n {
 			if !p.c.add(p.e.FeedLent(0, p.numbers[i], &p.events[i])) {
+				p.countTo(p.numbers[i], block)
 				return errPast
 			}
 		}
 	}
 	return nil
+}
+
+// countTo counts the lines of a block in front of the one with that number: the
+// first that is past the span.
+func (p *player) countTo(number uint64, block *source.Block) {
+	end := 0
+	for range number - block.FirstLine {
+		end += bytes.IndexByte(block.Data[end:], '\n') + 1
+	}
+	l := lines{parser: new(maillog.Parser), data: block.Data[:end], number: block.FirstLine, custom: p.custom}
+	for more := true; more; {
+		_, more = l.next(&p.events[0])
+	}
+	p.count(&l, block)
 }
 
 // count adds what was met between the events.

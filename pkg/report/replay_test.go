@@ -2,16 +2,19 @@ package report_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postmoat/postmoat/pkg/config"
 	"github.com/postmoat/postmoat/pkg/loggen"
 	"github.com/postmoat/postmoat/pkg/report"
 )
@@ -231,23 +234,68 @@ func TestSpared(t *testing.T) {
 
 // TestSameOutput: the same input gives the same bytes, whatever parses it.
 func TestSameOutput(t *testing.T) {
-	path, _ := logOf(t, loggen.Options{Mix: "a", Lines: 60_000, Seed: 4})
-	var first []byte
-	for _, procs := range []int{1, 2, 4, 2, 1} {
-		old := runtime.GOMAXPROCS(procs)
-		r := replay(t, report.Options{Paths: []string{path}, Top: 10})
-		runtime.GOMAXPROCS(old)
-		var b bytes.Buffer
-		if err := r.JSON(&b); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Text(&b, 0); err != nil {
-			t.Fatal(err)
-		}
-		if first == nil {
-			first = b.Bytes()
-		} else if !bytes.Equal(first, b.Bytes()) {
-			t.Errorf("%d processors give another report", procs)
+	path, truth := logOf(t, loggen.Options{Mix: "a", Lines: 60_000, Seed: 4})
+	ssh := filepath.Join(t.TempDir(), "ssh.log")
+	var b bytes.Buffer
+	for range 40 {
+		b.WriteString("Jul 14 00:00:00 mx1 sshd[5]: failed bob from 192.0.2.9\n")
+	}
+	for range 9 { // no user: too few for a ban
+		b.WriteString("Jul 14 00:00:01 mx1 postfix/submission/smtpd[7]: warning: unknown[198.51.100.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6\n")
+	}
+	if err := os.WriteFile(ssh, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	custom := `rules:
+  - name: ssh
+    about: sshd, which has nothing to do with mail.
+    when: {program: sshd, pattern: '^failed (?P<sasl_user>[^ ]+) from (?P<client>[^ ]+)$'}
+    door: login
+    weight: 1
+    windows: [day]
+`
+	if err := os.WriteFile(filepath.Join(folder, "ssh.yaml"), []byte(custom), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		folders []string
+		o       report.Options
+		lines   uint64 // 0: not checked
+	}{
+		"plain":  {[]string{config.Builtin}, report.Options{Paths: []string{path}}, 60_000},
+		"until":  {[]string{config.Builtin}, report.Options{Paths: []string{path}, Until: truth.End.Add(-time.Minute)}, 0},
+		"custom": {[]string{config.Builtin, folder}, report.Options{Paths: []string{ssh}, Now: time.Date(2026, 7, 15, 0, 0, 0, 0, time.UTC)}, 49},
+	} {
+		var first []byte
+		for _, procs := range []int{1, 2, 4, 2, 1} {
+			old := runtime.GOMAXPROCS(procs)
+			e, rules := engineOf(t, c.folders)
+			c.o.Location, c.o.Top = time.UTC, 10
+			r, err := report.Replay(t.Context(), e, rules, c.o)
+			runtime.GOMAXPROCS(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b bytes.Buffer
+			if err := errors.Join(r.JSON(&b), r.Text(&b, 0)); err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = b.Bytes()
+			} else if !bytes.Equal(first, b.Bytes()) {
+				t.Errorf("%s: %d processors give another report", name, procs)
+			}
+			if c.lines != 0 && r.Lines != c.lines {
+				t.Errorf("%s: %d lines, want %d", name, r.Lines, c.lines)
+			}
+			if name == "custom" {
+				for _, x := range r.Bans {
+					if strings.HasPrefix(x.Prefix, "198.51.100.") {
+						t.Errorf("%d processors: %s is banned with the user of another line: %s", procs, x.Prefix, x.Why)
+					}
+				}
+			}
 		}
 	}
 }
