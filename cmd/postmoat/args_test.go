@@ -1,12 +1,6 @@
 package main
 
-import (
-	"os"
-	"os/signal"
-	"syscall"
-	"testing"
-	"time"
-)
+import "testing"
 
 // TestForArgs: with the others left out a command is the same.
 func TestForArgs(t *testing.T) {
@@ -15,7 +9,7 @@ func TestForArgs(t *testing.T) {
 		if name == "completion" {
 			continue
 		}
-		one := forArgs([]string{name, "x"}, nil)
+		one := forArgs([]string{name, "x"})
 		if n := len(one.Commands()); name != "man" && n != 1 {
 			t.Errorf("%s: %d commands were made", name, n)
 		}
@@ -29,35 +23,8 @@ func TestForArgs(t *testing.T) {
 	}
 	all := len(root().Commands())
 	for _, args := range [][]string{nil, {"--help"}, {"help", "ban"}, {"nonsense"}, {"__complete", "ban"}, {"man"}} {
-		if n := len(forArgs(args, nil).Commands()); n != all {
+		if n := len(forArgs(args).Commands()); n != all {
 			t.Errorf("%q: %d commands of %d", args, n, all)
-		}
-	}
-}
-
-// TestStop: a signal stops a command that changes something, and after a while
-// one that only reads.
-func TestStop(t *testing.T) {
-	here := make(chan os.Signal, 1)
-	signal.Notify(here, syscall.SIGTERM) // else it would end the test
-	defer signal.Stop(here)
-	for _, name := range []string{"ban", "replay"} {
-		stopped := make(chan struct{})
-		p := forArgs([]string{name}, func() { close(stopped) })
-		p.PersistentPreRun(p.Commands()[0], nil)
-		for end := time.Now().Add(10 * time.Second); ; {
-			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case <-stopped:
-			case <-time.After(20 * time.Millisecond):
-				if time.Now().After(end) {
-					t.Fatalf("%s does not hear the signal", name)
-				}
-				continue
-			}
-			break
 		}
 	}
 }

@@ -31,9 +31,9 @@ var version = "devel"
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	err := forArgs(os.Args[1:], cancel).ExecuteContext(ctx)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := forArgs(os.Args[1:]).ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -87,30 +87,15 @@ func hint(err error) string {
 }
 
 // forArgs is root for one command line: when it begins with a command, the
-// others are left out: making them is a good part of a short one. SIGINT and
-// SIGTERM call stop.
-func forArgs(args []string, stop func()) *cobra.Command {
-	var c *cobra.Command
-	if len(args) > 0 && makers[args[0]] != nil && args[0] != "man" { // which is about all of them
-		c = noCommands()
-		c.AddCommand(makers[args[0]]())
-		c.CompletionOptions.DisableDefaultCmd = true
-	} else {
-		c = root()
+// others are left out: making them is a good part of a short one.
+func forArgs(args []string) *cobra.Command {
+	if len(args) == 0 || makers[args[0]] == nil || args[0] == "man" { // which is about all of them
+		return root()
 	}
-	c.PersistentPreRun = func(*cobra.Command, []string) {
-		onSignal(stop)
-	}
+	c := noCommands()
+	c.AddCommand(makers[args[0]]())
+	c.CompletionOptions.DisableDefaultCmd = true
 	return c
-}
-
-func onSignal(stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		stop()
-	}()
 }
 
 // makers make each command.

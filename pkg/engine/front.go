@@ -51,11 +51,8 @@ func (f *Front) read(src uint32, seq uint64, ev *maillog.Event, out *Outcome) (s
 	at, ok := f.clock.accept(ev.Time, ev.PID)
 	out.At = at
 	switch {
-	case !ev.Client.IsValid():
-		out.Hits = rule.Hits{}
-		return ses, true, !ok
 	case ev.Kind == maillog.KindCustom:
-	case f.rules.Asks(ev.Kind):
+	case ev.Client.IsValid() && f.rules.Asks(ev.Kind):
 		out.Hits = f.rules.Match(ev, ses)
 	default: // most lines
 		return ses, true, !ok

@@ -35,25 +35,3 @@ func (x *origin) set(src uint32, ev *Event) {
 	x.tagKey = x.hostKey
 	x.tagKey.mix(ev.Tag)
 }
-
-// sameText is bytes.Equal for short texts.
-func sameText(a, b []byte) bool {
-	n := len(a)
-	if n != len(b) {
-		return false
-	}
-	if n < 8 {
-		for i, c := range a {
-			if b[i] != c {
-				return false
-			}
-		}
-		return true
-	}
-	for i := 0; i < n-8; i += 8 {
-		if load(a, i) != load(b, i) {
-			return false
-		}
-	}
-	return load(a, n-8) == load(b, n-8)
-}

@@ -108,8 +108,8 @@ func (p *Pack) Add(ev *Event, line uint32) {
 // fit.
 func (e *packed) set(data []byte, ev *Event, t *packedTexts) (ok bool) {
 	m := ev.Message
-	at := cap(data) - cap(m)
-	if ev.by == nil || ev.escaped || ev.Repeat != 0 || at < 0 || at > len(data)-len(m) || at > math.MaxInt32 || len(m) == 0 || &m[0] != &data[at] {
+	at, ok := offset(data, m)
+	if !ok || at > math.MaxInt32 || len(m) == 0 || ev.by == nil || ev.escaped || ev.Repeat != 0 {
 		return false
 	}
 	e.message, e.length = uint32(at), uint32(len(m))
@@ -139,17 +139,23 @@ func same(a, b []byte) bool {
 	return &a[0] == &b[0]
 }
 
-// set makes s the span of text in m, if text lies there. Slices of one line
-// end their capacity at the same byte.
+// offset is where part lies in whole. Slices of one array end their capacity at
+// the same byte.
+func offset(whole, part []byte) (at int, ok bool) {
+	at = cap(whole) - cap(part)
+	return at, at >= 0 && at <= len(whole)-len(part) && (len(part) == 0 || &whole[at] == &part[0])
+}
+
+// set makes s the span of text in m, if text lies there.
 func (s *span) set(m, text []byte) (ok bool) {
 	if text == nil {
 		return true
 	}
-	at, n := cap(m)-cap(text), len(text)
-	if at < 0 || at+n > len(m) || at+n >= 1<<16-1 || n > 0 && &m[at] != &text[0] {
+	at, ok := offset(m, text)
+	if !ok || at+len(text) >= 1<<16-1 {
 		return false
 	}
-	*s = span{uint16(at), uint16(n) + 1}
+	*s = span{uint16(at), uint16(len(text)) + 1}
 	return true
 }
 

@@ -35,7 +35,7 @@ func (p *Parser) summary(b []byte, ev *Event) Kind {
 		return summary(b, ev)
 	}
 	k := &p.ends[(load(b, n-8)+load(b, n/2-4))*0x9e3779b97f4a7c15>>58]
-	if int(k.n) == n && sameText(b, k.text[:n]) {
+	if string(b) == string(k.text[:k.n]) {
 		ev.Commands = k.commands
 		return SMTPDDisconnect
 	}

@@ -138,7 +138,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for b := range order {
 		<-b.ready
 		if failed == nil {
-			if failed = p.replay(b); failed != nil {
+			if failed = p.feed(b, &b.lines, b.block); failed != nil {
 				cancel(failed)
 			}
 		}
@@ -158,32 +158,20 @@ func past(err error) error {
 
 // play parses a block and feeds its events to the engine.
 func (p *player) play(block *source.Block) error {
-	p.begin(block)
 	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
-	err := p.feed(&l, block)
-	if err == nil {
-		p.count(&l, block)
-	}
+	err := p.feed(&l, &l, block)
 	// A goroutine that never gives way is interrupted every 10 ms, and loses its
 	// processor when that happens inside a read: dear on a single one.
 	runtime.Gosched()
 	return err
 }
 
-// replay feeds the events of a batch to the engine.
-func (p *player) replay(b *batch) error {
-	p.begin(b.block)
-	err := p.feed(b, b.block)
-	if err == nil {
-		p.count(&b.lines, b.block)
-	}
-	return err
-}
-
-// feed hands the events of a block to the engine, some at a time: the code that finds them
-// and the code that judges them drive each other out of the caches, and the
-// engine can fetch what it needs for an event that is a few lines ahead.
-func (p *player) feed(in events, block *source.Block) error {
+// feed hands the events of a block to the engine, and counts its lines. It goes
+// some events at a time: the code that finds them and the code that judges them
+// drive each other out of the caches, and the engine can fetch what it needs for
+// an event that is a few lines ahead.
+func (p *player) feed(in events, l *lines, block *source.Block) error {
+	p.begin(block)
 	defer p.e.Keep()
 	for more := true; more; {
 		n := 0
@@ -200,6 +188,7 @@ func (p *player) feed(in events, block *source.Block) error {
 			}
 		}
 	}
+	p.count(l, block)
 	return nil
 }
 
