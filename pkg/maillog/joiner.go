@@ -212,7 +212,7 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 // last is [Joiner.session] for the last line of a session, which is removed.
 func (j *Joiner) last(k key, ev *Event) *Session {
 	slot, e := j.sessions.find(k)
-	if e < 0 { // it would be put there, and removed
+	if e == 0 { // it would be put there, and removed
 		j.serial++
 		if j.sessions.len == j.sessions.max {
 			j.sessions.evict()
@@ -232,17 +232,20 @@ func (j *Joiner) last(k key, ev *Event) *Session {
 // session returns the session of k; it opens one when there is none, when a
 // connect says so, or when the one there is another client's.
 func (j *Joiner) session(t *table[Session], k key, ev *Event, fresh bool) *Session {
-	s, none := t.at(k)
-	if none || s.Client != ev.Client || fresh && !s.Early {
-		if !none {
-			t.renew(k)
+	slot, e := t.find(k)
+	var s *Session
+	if e == 0 {
+		s = t.add(k, slot)
+	} else {
+		s = &t.entries[e].value
+		if s.Client == ev.Client && (!fresh || s.Early) {
+			s.Early = s.Early && !fresh
+			return s
 		}
-		j.serial++
-		*s = Session{Client: ev.Client, Serial: j.serial}
+		t.renew(e)
 	}
-	if fresh {
-		s.Early = false
-	}
+	j.serial++
+	*s = Session{Client: ev.Client, Serial: j.serial}
 	return s
 }
 
@@ -293,9 +296,13 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 		return
 	}
 	host.mix(ev.QueueID)
-	m, none := j.messages.at(host)
-	if !none {
-		j.messages.renew(host)
+	slot, e := j.messages.find(host)
+	var m *message
+	if e == 0 {
+		m = j.messages.add(host, slot)
+	} else {
+		j.messages.renew(e)
+		m = &j.messages.entries[e].value
 	}
 	*m = message{Client: ev.Client, Time: ev.Time, Session: session, Serial: s.Serial}
 }
@@ -347,7 +354,7 @@ func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
 	summaries := j.hosts.get(k)
 	k.mix(ev.QueueID)
 	slot, e := j.messages.find(k)
-	if e < 0 {
+	if e == 0 {
 		return
 	}
 	m := &j.messages.entries[e].value

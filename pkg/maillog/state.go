@@ -110,7 +110,7 @@ func decodeTable[V any](r *wire.Reader, t *table[V], value func(key) V) {
 	for range r.Len(t.max) {
 		k := decodeKey(r)
 		v := value(k)
-		if _, e := t.find(k); e >= 0 {
+		if _, e := t.find(k); e != 0 {
 			r.Fail(errors.New("two entries of one key"))
 		}
 		if r.Err() != nil {

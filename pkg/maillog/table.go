@@ -39,11 +39,9 @@ func (k *key) mixUint(v uint64) {
 // it are good until the next put.
 type table[V any] struct {
 	max     int
-	index   []int32 // open addressing, entry + 1; a power of two, at most half full
-	entries []entry[V]
-	oldest  int32 // list by age; none is -1
-	newest  int32
-	free    int32
+	index   []int32    // open addressing; a power of two, at most half full; 0: free
+	entries []entry[V] // the first is no entry but the head of the list by age
+	free    int32      // 0: none
 	len     int
 	evicted uint64
 }
@@ -55,62 +53,46 @@ type entry[V any] struct {
 }
 
 func newTable[V any](limit int) *table[V] {
-	return &table[V]{max: limit, index: make([]int32, 16), oldest: -1, newest: -1, free: -1}
+	return &table[V]{max: limit, index: make([]int32, 16), entries: make([]entry[V], 1)}
 }
 
-// find returns the slot of k in the index and its entry, -1 when it is not
+// find returns the slot of k in the index and its entry, 0 when it is not
 // there.
 func (t *table[V]) find(k key) (slot int, e int32) {
 	index := t.index
-	mask := len(index) - 1
-	slot = int(k.a) & mask
+	slot = int(k.a)
 	for {
-		e = index[slot&(len(index)-1)] - 1
-		if e < 0 || t.entries[e].key == k {
+		slot &= len(index) - 1
+		e = index[slot]
+		if e == 0 || t.entries[e].key == k {
 			return slot, e
 		}
-		slot = (slot + 1) & mask
+		slot++
 	}
 }
 
 // get returns the value of k, nil when it is not there.
 func (t *table[V]) get(k key) *V {
 	_, e := t.find(k)
-	if e < 0 {
+	if e == 0 {
 		return nil
 	}
 	return &t.entries[e].value
 }
 
-// renew makes k, if it is there, the newest.
-func (t *table[V]) renew(k key) {
-	if _, e := t.find(k); e >= 0 && e != t.newest {
-		t.unlink(&t.entries[e])
-		t.link(&t.entries[e], e)
-	}
-}
-
 // put returns the value of k, a zero one when it was not there.
 func (t *table[V]) put(k key) *V {
-	v, fresh := t.at(k)
-	if fresh {
-		var zero V
-		*v = zero
-	}
-	return v
-}
-
-// at returns the value of k and whether it was not there; then it is any old
-// value, which the caller must overwrite.
-func (t *table[V]) at(k key) (v *V, fresh bool) {
 	slot, e := t.find(k)
-	if e >= 0 {
-		return &t.entries[e].value, false
+	if e == 0 {
+		v := t.add(k, slot)
+		*v = *new(V)
+		return v
 	}
-	return t.add(k, slot), true
+	return &t.entries[e].value
 }
 
-// add puts k, which is not there, and belongs into that slot of the index.
+// add puts k, which is not there, and belongs into that slot of the index. The
+// value is any old one, which the caller must overwrite.
 func (t *table[V]) add(k key, slot int) *V {
 	if t.len == t.max {
 		t.evict()
@@ -121,7 +103,7 @@ func (t *table[V]) add(k key, slot int) *V {
 		slot, _ = t.find(k)
 	}
 	e := t.free
-	if e >= 0 {
+	if e != 0 {
 		t.free = t.entries[e].next
 	} else {
 		e = int32(len(t.entries))
@@ -129,7 +111,7 @@ func (t *table[V]) add(k key, slot int) *V {
 	}
 	x := &t.entries[e]
 	x.key = k
-	t.index[slot] = e + 1
+	t.index[slot] = e
 	t.link(x, e)
 	t.len++
 	return &x.value
@@ -138,12 +120,12 @@ func (t *table[V]) add(k key, slot int) *V {
 // evict forgets what was put first.
 func (t *table[V]) evict() {
 	t.evicted++
-	t.remove(t.entries[t.oldest].key)
+	t.remove(t.entries[t.entries[0].next].key)
 }
 
 // remove forgets k. Its value stays readable until the next put.
 func (t *table[V]) remove(k key) {
-	if slot, e := t.find(k); e >= 0 {
+	if slot, e := t.find(k); e != 0 {
 		t.removeAt(slot, e)
 	}
 }
@@ -158,7 +140,7 @@ func (t *table[V]) removeAt(slot int, e int32) {
 	index := t.index
 	mask := len(index) - 1
 	for next := (slot + 1) & mask; index[next] != 0; next = (next + 1) & mask {
-		home := int(t.entries[index[next]-1].key.a) & mask
+		home := int(t.entries[index[next]].key.a) & mask
 		if (next-home)&mask >= (next-slot)&mask {
 			index[slot] = index[next]
 			slot = next
@@ -170,45 +152,40 @@ func (t *table[V]) removeAt(slot int, e int32) {
 // grow doubles the index, and makes room for as many entries as it can take.
 func (t *table[V]) grow() {
 	t.index = make([]int32, 2*len(t.index))
-	t.entries = slices.Grow(t.entries, min(len(t.index)/2, t.max)-len(t.entries))
+	t.entries = slices.Grow(t.entries, 1+min(len(t.index)/2, t.max)-len(t.entries))
 	mask := len(t.index) - 1
-	for e := t.oldest; e >= 0; e = t.entries[e].next { // nearly as they lie in memory
+	for e := t.entries[0].next; e != 0; e = t.entries[e].next { // nearly as they lie in memory
 		slot := int(t.entries[e].key.a) & mask
 		for t.index[slot] != 0 {
 			slot = (slot + 1) & mask
 		}
-		t.index[slot] = e + 1
+		t.index[slot] = e
 	}
+}
+
+// renew makes entry e the newest.
+func (t *table[V]) renew(e int32) {
+	x := &t.entries[e]
+	t.unlink(x)
+	t.link(x, e)
 }
 
 // link makes x, which is entry e, the newest.
 func (t *table[V]) link(x *entry[V], e int32) {
-	x.prev, x.next = t.newest, -1
-	if t.newest >= 0 {
-		t.entries[t.newest].next = e
-	} else {
-		t.oldest = e
-	}
-	t.newest = e
+	head := &t.entries[0]
+	x.prev, x.next = head.prev, 0
+	t.entries[head.prev].next = e
+	head.prev = e
 }
 
 func (t *table[V]) unlink(x *entry[V]) {
-	prev, next := x.prev, x.next
-	if prev >= 0 {
-		t.entries[prev].next = next
-	} else {
-		t.oldest = next
-	}
-	if next >= 0 {
-		t.entries[next].prev = prev
-	} else {
-		t.newest = prev
-	}
+	t.entries[x.prev].next = x.next
+	t.entries[x.next].prev = x.prev
 }
 
 // each calls f for all entries, the oldest first.
 func (t *table[V]) each(f func(k key, v *V)) {
-	for e := t.oldest; e >= 0; e = t.entries[e].next {
+	for e := t.entries[0].next; e != 0; e = t.entries[e].next {
 		f(t.entries[e].key, &t.entries[e].value)
 	}
 }
