@@ -86,38 +86,32 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 	shared := s.sharePlan(general, plans)
 	session := func(r *Rule) bool { return r.PerSession }
 	marks := slices.ContainsFunc(general, session)
-	done := make([]bool, len(t.cells))
-	for stage := range maillog.NumStages {
-		for reason := range maillog.NumReasons {
-			for door := range maillog.NumDoors {
-				c := t.at(stage, reason, door)
-				if i := int(t.stage[stage])*t.reasons + int(t.reason[reason]); done[i*int(maillog.NumDoors)+int(door)] {
-					continue
-				} else {
-					done[i*int(maillog.NumDoors)+int(door)] = true
-				}
-				c.id, c.door = *id, door
-				*id++
-				var own []*Rule
-				for _, r := range rules {
-					switch {
-					case !r.fits(stage, reason, door):
-					case r.plain():
-						c.rules = append(c.rules, r)
-					case r.narrow():
-						own = append(own, r)
-					}
-				}
-				c.base = s.compose(c.rules, door)
-				c.plans = [2]*plan{shared, s.sharePlan(own, plans)}
-				if c.plans[0] == nil {
-					c.plans[0], c.plans[1] = c.plans[1], nil
-				}
-				c.numbers = onlyNumbers(c.plans[:])
-				c.marks = marks || slices.ContainsFunc(own, session)
-				c.asked = s.newAsked(own, general)
+	for i := range t.cells { // each by the first stage and the first reason of its classes
+		c := &t.cells[i]
+		door := maillog.Door(i % int(maillog.NumDoors))
+		class := i / int(maillog.NumDoors)
+		stage := maillog.Stage(slices.Index(t.stage[:], uint8(class/t.reasons)))
+		reason := maillog.Reason(slices.Index(t.reason[:], uint8(class%t.reasons)))
+		c.id, c.door = *id, door
+		*id++
+		var own []*Rule
+		for _, r := range rules {
+			switch {
+			case !r.fits(stage, reason, door):
+			case r.plain():
+				c.rules = append(c.rules, r)
+			case r.narrow():
+				own = append(own, r)
 			}
 		}
+		c.base = s.compose(c.rules, door)
+		c.plans = [2]*plan{shared, s.sharePlan(own, plans)}
+		if c.plans[0] == nil {
+			c.plans[0], c.plans[1] = c.plans[1], nil
+		}
+		c.numbers = onlyNumbers(c.plans[:])
+		c.marks = marks || slices.ContainsFunc(own, session)
+		c.asked = s.newAsked(own, general)
 	}
 	return t
 }
