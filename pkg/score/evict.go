@@ -180,37 +180,42 @@ func (t *Table) Sweep(now int64) {
 		return
 	}
 	t.swept = t.mark
-	for range n {
-		seg := t.broom
-		t.broom = (t.broom + 1) % (3 * segments)
-		switch seg / segments {
+	for n > 0 {
+		from := t.broom % segments
+		end := min(from+n, segments)
+		switch t.broom / segments {
 		case 0:
-			sweep(t, &t.v4, seg%segments)
+			sweep(t, &t.v4, from, end)
 		case 1:
-			sweep(t, &t.v6, seg%segments)
+			sweep(t, &t.v6, from, end)
 		case 2:
-			sweep(t, &t.exact, seg%segments)
+			sweep(t, &t.exact, from, end)
 		}
+		n -= end - from
+		t.broom = (t.broom + end - from) % (3 * segments)
 	}
 }
 
-func sweep[K key](t *Table, s *store[K], seg int) {
-	if s.segs == nil {
-		return
-	}
-	g := &s.segs[seg]
-	for x := range g.groups {
-		b := &g.groups[x]
-		for i := 0; i < b.len(); {
-			if t.tidy(&b.recs[i]) {
-				i++
-			} else {
-				t.free(&b.recs[i])
-				s.remove(g, x, i) // another may have moved here
+// sweep goes over the segments of a store before end.
+func sweep[K key](t *Table, s *store[K], from, end int) {
+	for seg := s.held(from); seg < end; seg = s.held(seg + 1) {
+		g := &s.segs[seg]
+		for x := range g.groups {
+			b := &g.groups[x]
+			for i := 0; i < b.len(); {
+				if t.tidy(&b.recs[i]) {
+					i++
+				} else {
+					t.free(&b.recs[i])
+					s.remove(g, x, i) // another may have moved here
+				}
 			}
 		}
+		g.shrink()
+		if g.groups == nil {
+			s.holding[seg/64] &^= 1 << (seg % 64)
+		}
 	}
-	g.shrink()
 }
 
 // tidy drops the events of a slot that can't matter, moves the others to as

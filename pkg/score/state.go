@@ -306,14 +306,11 @@ func (t *Table) orderly(recs []rec) []rec {
 	return recs[max(len(recs)-t.maxRecs, 0):]
 }
 
-func (s *store[K]) reset() { s.segs, s.n = nil, 0 }
+func (s *store[K]) reset() { s.segs, s.holding, s.n = nil, [segments / 64]uint64{}, 0 }
 
 // reserve makes room for n clients in a segment that is empty.
 func (s *store[K]) reserve(seg, n int) {
-	if s.segs == nil {
-		s.segs = make([]segment[K], segments)
-	}
-	if g := &s.segs[seg]; len(g.groups) == 0 {
+	if g := s.open(seg); len(g.groups) == 0 {
 		g.resize(n*16/(groupLen*10) + 1)
 	}
 }

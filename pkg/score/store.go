@@ -7,7 +7,8 @@ import "math/bits"
 // clients of one network (of netBits) live in one segment, so that a network
 // is walked by reading a single segment.
 type store[K key] struct {
-	segs    []segment[K] // allocated with the first client
+	segs    []segment[K]          // allocated with the first client
+	holding [segments / 64]uint64 // bit set of those that hold memory
 	netBits int
 	widths  []int // by window: the prefix length of its networks; 0: none
 	n       int
@@ -115,13 +116,30 @@ func (s *store[K]) lookOrPut(k K, at spot, r rec, may bool) (held *rec, done boo
 // full says that with one more client the runs would grow long.
 func (g *segment[K]) full() bool { return (g.n+1)*16 > len(g.groups)*groupLen*maxLoad }
 
-// insert puts a client that is not there. It says false when the run of
-// clients in its place is too long and should lose one.
-func (s *store[K]) insert(k K, at spot, r rec) (roomy bool) {
+// open is a segment that is going to hold a client.
+func (s *store[K]) open(seg int) *segment[K] {
 	if s.segs == nil {
 		s.segs = make([]segment[K], segments)
 	}
-	g := &s.segs[at.seg]
+	s.holding[seg/64] |= 1 << (seg % 64)
+	return &s.segs[seg]
+}
+
+// held is the first segment from seg on that holds memory, segments when there
+// is none. The others are not touched: of most kinds of clients there are few.
+func (s *store[K]) held(seg int) int {
+	for ; seg < segments; seg = (seg | 63) + 1 {
+		if m := s.holding[seg/64] >> (seg % 64); m != 0 {
+			return seg + bits.TrailingZeros64(m)
+		}
+	}
+	return segments
+}
+
+// insert puts a client that is not there. It says false when the run of
+// clients in its place is too long and should lose one.
+func (s *store[K]) insert(k K, at spot, r rec) (roomy bool) {
+	g := s.open(at.seg)
 	if g.full() {
 		// The first sizes and the steps differ, so that not all grow at once.
 		n := len(g.groups)
