@@ -17,7 +17,8 @@ type Parser struct {
 	n    int // length of text; 0: none
 	head head
 
-	peers [512]knownPeer   // by pid
+	peers [1024]knownPeer  // by hash of the text
+	of    [512]uint16      // by pid: the index of its client in peers
 	ends  [64]knownSummary // by hash
 }
 
@@ -230,27 +231,53 @@ func (p *Parser) peer(m []byte, i int, ev *Event) int {
 	if p == nil {
 		return peer(m, i, ev)
 	}
-	k := &p.peers[ev.PID%uint32(len(p.peers))]
+	k := &p.peers[p.of[ev.PID%uint32(len(p.of))]%uint16(len(p.peers))]
 	if n := int(k.n); n != 0 && n <= len(m)-i && string(m[i:i+n]) == string(k.text[:n]) {
 		ev.ClientName, ev.Client = m[i:i+int(k.name)], k.client
 		return i + n
 	}
-	return p.newPeer(m, i, ev)
-}
-
-// newPeer is peer for a client that the process did not have before, as that
-// of a connect.
-func (p *Parser) newPeer(m []byte, i int, ev *Event) int {
 	n := peer(m, i, ev)
-	if p == nil {
-		return n
-	}
-	k := &p.peers[ev.PID%uint32(len(p.peers))]
-	if n >= 0 && n-i <= len(k.text) {
-		k.client, k.n, k.name = ev.Client, uint8(n-i), uint8(len(ev.ClientName))
-		copy(k.text[:], m[i:n])
+	if n-i >= 8 {
+		p.keep(m[i:n], ev)
 	}
 	return n
+}
+
+// onlyPeer is peer for what is a client up to the end of m, as in a connect.
+func (p *Parser) onlyPeer(m []byte, i int, ev *Event) int {
+	if p == nil || len(m)-i < 8 {
+		return peer(m, i, ev)
+	}
+	at := peerAt(m[i:])
+	k := &p.peers[at]
+	if string(m[i:]) == string(k.text[:k.n]) {
+		ev.ClientName, ev.Client = m[i:i+int(k.name)], k.client
+		p.of[ev.PID%uint32(len(p.of))] = at
+		return len(m)
+	}
+	n := peer(m, i, ev)
+	if n == len(m) {
+		p.keep(m[i:], ev)
+	}
+	return n
+}
+
+// keep remembers the client of ev, which was read from text, at least 8 bytes.
+func (p *Parser) keep(text []byte, ev *Event) {
+	if len(text) > len(p.peers[0].text) {
+		return
+	}
+	at := peerAt(text)
+	k := &p.peers[at]
+	k.client, k.n, k.name = ev.Client, uint8(len(text)), uint8(len(ev.ClientName))
+	copy(k.text[:], text)
+	p.of[ev.PID%uint32(len(p.of))] = at
+}
+
+// peerAt is where the client with that text stands in peers.
+func peerAt(text []byte) uint16 {
+	n := len(text)
+	return uint16((load(text, 0)*0x9e3779b97f4a7c15 ^ load(text, n-8)) * 0xd6e8feb86659fd93 >> 54)
 }
 
 // messageID says whether m is cleanup's "QID: message-id=...", or what none of

@@ -19,7 +19,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 		}
 	case 'c':
 		if has(m, "connect from ") {
-			if p.newPeer(m, len("connect from "), ev) == len(m) {
+			if p.onlyPeer(m, len("connect from "), ev) == len(m) {
 				return SMTPDConnect
 			}
 			return connect(m[len("connect from "):], ev)
