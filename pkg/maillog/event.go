@@ -59,6 +59,7 @@ type Event struct {
 	// of one by and head have the same Stamp and Host. by is nil for others.
 	by   *Parser
 	head uint32
+	lane uint8 // see lanes; 0 for a line that a Parser did not read by itself
 
 	// What follows and more was set, and has to be cleared.
 	dirty   bool

@@ -44,15 +44,13 @@ type packed struct {
 	stage   Stage
 	reason  Reason
 	door    uint8
-	tag     uint8 // index in packedTags
-	service uint8 // index in packedServices, or inTexts
-	has     uint8 // hasSum and so on
+	lane    uint8 // index in lanes; 0: it is the next of Pack.whole
+	has     uint8 // hasSum, hasTexts
 }
 
 const (
 	hasSum   = 1 << iota // the next of Pack.sums is its Commands
 	hasTexts             // the next of Pack.texts are its texts
-	isWhole              // it is the next of Pack.whole
 )
 
 // A span is a text in a message: where it begins, and 1 more than its length;
@@ -64,14 +62,6 @@ type packedTexts struct {
 	service, id, dsn, helo, sender, recipient, proto, method, user span
 }
 
-// packedTags are the tags that a Parser reads by itself.
-var packedTags = [...][]byte{tagSmtpd, tagSubmission, tagPostscreen, tagCleanup, tagQmgr, tagDovecot}
-
-// packedServices are the services that are no part of the message.
-var packedServices = [...][]byte{nil, smtpService, submissionService}
-
-const inTexts = uint8(len(packedServices))
-
 // Reset makes p empty, for events of lines in data, which must stay as they are
 // as long as p is read.
 func (p *Pack) Reset(data []byte) {
@@ -81,54 +71,53 @@ func (p *Pack) Reset(data []byte) {
 // Add packs an event that a [Parser] or [Split] has filled in, and that was
 // not joined. line is for the caller.
 func (p *Pack) Add(ev *Event, line uint32) {
-	p.events = append(p.events, packed{})
-	e := &p.events[len(p.events)-1]
-	var t packedTexts
-	if !e.set(p.data, ev, &t) {
-		*e = packed{line: line, has: isWhole}
+	var e packed
+	if !e.set(p.data, ev) || ev.dirty && !p.addTexts(&e, ev) {
+		p.events = append(p.events, packed{line: line})
 		p.whole = append(p.whole, *ev)
 		return
 	}
-	e.line = line
 	if ev.Commands.Present {
 		e.has |= hasSum
 		p.sums = append(p.sums, ev.Commands)
 	}
-	if t != (packedTexts{}) {
-		e.has |= hasTexts
-		p.texts = append(p.texts, t)
-	}
-	if n := len(p.heads); n == 0 || p.heads[n-1].by != ev.by || p.heads[n-1].no != ev.head {
+	n := len(p.heads)
+	if n == 0 || p.heads[n-1].no != ev.head || p.heads[n-1].by != ev.by {
 		p.heads = append(p.heads, head{ev.by, ev.head, ev.Stamp, ev.Host})
+		n++
 	}
-	e.head = uint32(len(p.heads) - 1)
+	e.line, e.head = line, uint32(n-1)
+	p.events = append(p.events, e)
 }
 
-// set packs ev but for its head and its Commands. ok is false when it does not
-// fit.
-func (e *packed) set(data []byte, ev *Event, t *packedTexts) (ok bool) {
-	m := ev.Message
-	at, ok := offset(data, m)
-	if !ok || at > math.MaxInt32 || len(m) == 0 || ev.by == nil || ev.escaped || ev.Repeat != 0 {
+// set packs what most events have. ok is false when it does not fit.
+func (e *packed) set(data []byte, ev *Event) (ok bool) {
+	at, ok := offset(data, ev.Message)
+	if !ok || at > math.MaxInt32 || len(ev.Message) == 0 || ev.lane == 0 || ev.escaped || ev.Repeat != 0 {
 		return false
 	}
-	e.message, e.length = uint32(at), uint32(len(m))
+	e.message, e.length = uint32(at), uint32(len(ev.Message))
 	e.pid, e.client, e.port, e.code = ev.PID, ev.Client, ev.Port, ev.Code
-	e.kind, e.stage, e.reason, e.door = ev.Kind, ev.Stage, ev.Reason, ev.door
-	for !same(packedTags[e.tag], ev.Tag) {
-		if e.tag++; int(e.tag) == len(packedTags) {
-			return false
-		}
-	}
-	for e.service < inTexts && !same(packedServices[e.service], ev.Service) {
-		e.service++
-	}
-	if e.service == inTexts && !t.service.set(m, ev.Service) || !e.name.set(m, ev.ClientName) {
+	e.kind, e.stage, e.reason, e.door, e.lane = ev.Kind, ev.Stage, ev.Reason, ev.door, ev.lane
+	return e.name.set(ev.Message, ev.ClientName)
+}
+
+// addTexts packs the texts that few events have. ok is false when they do not
+// fit.
+func (p *Pack) addTexts(e *packed, ev *Event) (ok bool) {
+	m := ev.Message
+	var t packedTexts
+	if !same(lanes[ev.lane].service, ev.Service) && !t.service.set(m, ev.Service) {
 		return false
 	}
-	return !ev.dirty || t.id.set(m, ev.QueueID) && t.dsn.set(m, ev.DSN) && t.helo.set(m, ev.Helo) &&
-		t.sender.set(m, ev.Sender) && t.recipient.set(m, ev.Recipient) && t.proto.set(m, ev.Proto) &&
-		t.method.set(m, ev.SASLMethod) && t.user.set(m, ev.SASLUser)
+	if !t.id.set(m, ev.QueueID) || !t.dsn.set(m, ev.DSN) || !t.helo.set(m, ev.Helo) ||
+		!t.sender.set(m, ev.Sender) || !t.recipient.set(m, ev.Recipient) || !t.proto.set(m, ev.Proto) ||
+		!t.method.set(m, ev.SASLMethod) || !t.user.set(m, ev.SASLUser) {
+		return false
+	}
+	e.has |= hasTexts
+	p.texts = append(p.texts, t)
+	return true
 }
 
 // same reports whether two texts are one and the same, not only equal.
@@ -176,20 +165,18 @@ func (p *Pack) Next(ev *Event) (line uint32, ok bool) {
 	}
 	e := &p.events[p.at]
 	p.at++
-	if e.has&isWhole != 0 {
+	if e.lane == 0 {
 		*ev = p.whole[p.odd]
 		ev.dirty = true
 		p.odd++
 		return e.line, true
 	}
 	m := p.data[e.message:][:e.length]
-	ev.begin(&p.heads[e.head])
+	l := &lanes[e.lane%numLanes]
+	ev.begin(&p.heads[e.head], e.lane)
 	ev.PID, ev.Client, ev.Port, ev.Code = e.pid, e.client, e.port, e.code
 	ev.Kind, ev.Stage, ev.Reason, ev.door = e.kind, e.stage, e.reason, e.door
-	ev.Tag, ev.Message, ev.ClientName = packedTags[e.tag], m, e.name.of(m)
-	if e.service < inTexts {
-		ev.Service = packedServices[e.service]
-	}
+	ev.Tag, ev.Message, ev.ClientName, ev.Service = l.tag, m, e.name.of(m), l.service
 	if e.has&hasSum != 0 {
 		ev.Commands = p.sums[p.sum]
 		p.sum++
@@ -197,7 +184,7 @@ func (p *Pack) Next(ev *Event) (line uint32, ok bool) {
 	if e.has&hasTexts != 0 {
 		t := &p.texts[p.text]
 		p.text++
-		if e.service == inTexts {
+		if t.service.n != 0 {
 			ev.Service = t.service.of(m)
 		}
 		ev.QueueID, ev.DSN, ev.Helo, ev.Sender = t.id.of(m), t.dsn.of(m), t.helo.of(m), t.sender.of(m)

@@ -51,7 +51,7 @@ func packedTwins(t testing.TB, lines [][]byte) (events, fitted int) {
 			Split(line, &want)
 		}
 		got := ev
-		got.by, got.head, got.dirty, want.dirty = nil, 0, false, false
+		got.by, got.head, got.lane, got.dirty, want.dirty = nil, 0, 0, false, false
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
 		}

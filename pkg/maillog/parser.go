@@ -75,33 +75,33 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
 			return p.any(line, ev)
 		}
-		ev.begin(&p.head)
-		ev.Tag, ev.Message = tagDovecot, b[n+len("dovecot: "):]
-		ev.dirty = true
+		ev.begin(&p.head, ofDovecot)
+		ev.Tag, ev.Message, ev.dirty = lanes[ofDovecot].tag, b[n+len("dovecot: "):], true
 		return classify(ev, dovecotProgram)
 	}
-	x, tag := smtpdProgram, tagSmtpd
+	lane := ofSmtpd
 	switch w := load(b, n+8); {
 	case w&low6 == wSmtpd:
 	case w&low5 == wSMTP, w&low5 == wLMTP:
 		ev.Kind = KindNone
 		return false
 	case w == wCleanup:
-		x, tag = cleanupProgram, tagCleanup
+		lane = ofCleanup
 	case w&low5 == wQmgr:
 		if !ends(b, " (queue active)") {
 			ev.Kind = KindNone
 			return false
 		}
-		x, tag = qmgrProgram, tagQmgr
+		lane = ofQmgr
 	case w == wSubmissi && has(b[n+16:], "on/smtpd["):
-		tag = tagSubmission
+		lane = ofSubmission
 	case w == wPostscre && has(b[n+16:], "en["):
-		x, tag = postscreenProgram, tagPostscreen
+		lane = ofPostscreen
 	default:
 		return p.any(line, ev)
 	}
-	b = b[n+len(tag)+1:] // from the pid on
+	l := &lanes[lane]
+	b = b[n+len(l.tag)+1:] // from the pid on
 	if len(b) < 12 {
 		return p.any(line, ev)
 	}
@@ -112,35 +112,50 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 		return p.any(line, ev)
 	}
 	m := b[i+3:]
-	if x == cleanupProgram && messageID(m) {
+	if lane == ofCleanup && messageID(m) {
 		ev.Kind = KindNone
 		return false
 	}
-	ev.begin(&p.head)
-	ev.PID, ev.Tag, ev.Message = decimal(d, i), tag, m
-	if x == smtpdProgram && m[0] != 'm' {
-		ev.Service, ev.door = smtpService, 1+uint8(SMTP)
-		if len(tag) == len(tagSubmission) {
-			ev.Service, ev.door = submissionService, 1+uint8(Login)
-		}
+	ev.begin(&p.head, lane)
+	ev.PID, ev.Tag, ev.Message = decimal(d, i), l.tag, m
+	if l.program == smtpdProgram && m[0] != 'm' {
+		ev.Service, ev.door = l.service, l.door
 		return p.smtpd(m, ev)
 	}
 	ev.dirty = true
-	return classify(ev, x)
+	return classify(ev, l.program)
 }
 
-// The tags that are read here. They differ in length.
-var (
-	tagSmtpd      = []byte("postfix/smtpd")
-	tagSubmission = []byte("postfix/submission/smtpd")
-	tagPostscreen = []byte("postfix/postscreen")
-	tagCleanup    = []byte("postfix/cleanup")
-	tagQmgr       = []byte("postfix/qmgr")
-	tagDovecot    = []byte("dovecot")
+// A lane is a daemon whose lines are read here.
+type lane struct {
+	tag     []byte
+	program program
+	door    uint8  // 1 more than the Door
+	service []byte // of all its lines, unless the message names another
+}
+
+// The lanes; 0 is none.
+const (
+	ofSmtpd uint8 = 1 + iota
+	ofSubmission
+	ofPostscreen
+	ofCleanup
+	ofQmgr
+	ofDovecot
+	numLanes
 )
 
-// begin clears e for a line that begins with h.
-func (e *Event) begin(h *head) {
+var lanes = [numLanes]lane{
+	ofSmtpd:      {[]byte("postfix/smtpd"), smtpdProgram, 1 + uint8(SMTP), smtpService},
+	ofSubmission: {[]byte("postfix/submission/smtpd"), smtpdProgram, 1 + uint8(Login), submissionService},
+	ofPostscreen: {tag: []byte("postfix/postscreen"), program: postscreenProgram, service: smtpService},
+	ofCleanup:    {tag: []byte("postfix/cleanup"), program: cleanupProgram},
+	ofQmgr:       {tag: []byte("postfix/qmgr"), program: qmgrProgram},
+	ofDovecot:    {tag: []byte("dovecot"), program: dovecotProgram},
+}
+
+// begin clears e for a line that begins with h, and is of that lane.
+func (e *Event) begin(h *head, lane uint8) {
 	if e.dirty {
 		*e = Event{}
 	} else {
@@ -150,6 +165,7 @@ func (e *Event) begin(h *head) {
 		e.Client, e.ClientName, e.Service = netip.Addr{}, nil, nil
 		e.Commands, e.escaped = Commands{}, false
 	}
+	e.lane = lane
 	if e.by != h.by || e.head != h.no {
 		e.by, e.head = h.by, h.no
 		e.Stamp, e.Host = h.stamp, h.host

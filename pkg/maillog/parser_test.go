@@ -39,7 +39,7 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		if got.by != nil && got.by != &p {
 			t.Fatalf("line %d: %q: read by another parser", n, line)
 		}
-		got.by, got.head = nil, 0
+		got.by, got.head, got.lane = nil, 0, 0
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
 		}
