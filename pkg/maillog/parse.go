@@ -30,8 +30,9 @@ func Parse(line []byte, ev *Event) bool {
 // Host, Tag, PID and Message. It resets everything else.
 func ParseMessage(ev *Event) bool {
 	ev.reset()
-	ev.dirty = true
-	return classify(ev, programOf(ev.Tag))
+	ok := classify(ev, programOf(ev.Tag))
+	ev.dirty = true // last: classify may reset ev once more
+	return ok
 }
 
 // reset clears everything but the envelope.

@@ -150,6 +150,19 @@ func TestParserHeads(t *testing.T) {
 	}
 }
 
+// TestRepeatLeavesNothing: a repeated line of a daemon that is not named sets
+// texts, and they must be gone from the next one.
+func TestRepeatLeavesNothing(t *testing.T) {
+	lines := [][]byte{
+		[]byte("<22>1 2026-11-23T09:02:45+00:00 mx1 postfix 7 - -  NOQUEUE: reject: RCPT from [192.0.2.7]:46711: 450 4.3.2 Service currently unavailable; from=<a@b.example>, to=<c@d.example>, proto=ESMTP, helo=<x>"),
+		[]byte("Nov 23 09:02:45 mx1 last message repeated 2 times"),
+		[]byte("Nov 23 09:02:46 mx1 postfix/smtpd[9]: disconnect from unknown[192.0.2.8]"),
+	}
+	if n := twins(t, lines); n != len(lines) {
+		t.Fatalf("%d events", n)
+	}
+}
+
 func FuzzParser(f *testing.F) {
 	for _, c := range corpusLines(f) {
 		f.Add(c.text, uint64(1))
