@@ -191,7 +191,7 @@ func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
 		if s.Failed == 0 && s.Marks == [4]uint64{} {
 			s.Early = true
 		}
-	case SMTPDSASLFail, SMTPDSASLAborted:
+	case SMTPDSASLFail, SMTPDSASLAborted, SMTPDLimitAuthRate: // one refused AUTH each
 		s.Failed += ev.Count
 	case SMTPDQueuedAuth:
 		if !s.LoggedIn {
