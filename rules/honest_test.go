@@ -276,6 +276,15 @@ func TestHonestClients(t *testing.T) {
 				s.log(i*minute, "postfix/submission/smtpd[5]", "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>")
 			}
 		},
+		"a program without a password sends one message to six people": func(s *story) {
+			for i := range 10 {
+				s.log(i*minute, "postfix/submission/smtpd[5]", "connect from unknown[192.0.2.1]")
+				for k := range 6 {
+					s.log(i*minute, "postfix/submission/smtpd[5]", "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <friend%d@other.example>: Relay access denied; from=<alice@example.net> to=<friend%d@other.example> proto=ESMTP helo=<phone>", k, k)
+				}
+				s.log(i*minute, "postfix/submission/smtpd[5]", "disconnect from unknown[192.0.2.1] ehlo=1 mail=1 rcpt=0/6 quit=1 commands=3/9")
+			}
+		},
 		"an iPhone hiccups": func(s *story) {
 			for at := 0; at < 24*hour; at += 10 * minute {
 				s.log(at, "dovecot", "imap-login: Disconnected: Connection closed (no auth attempts in 0 secs): user=<>, rip=192.0.2.1, lip=203.0.113.25, TLS handshaking, session=<x>")

@@ -333,113 +333,113 @@ var specs = [...]rule.Spec{
 	}, Ignore: []rule.Example{
 		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <victim@other.example>: Relay access denied; from=<u@good.example> to=<victim@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 125}},
 	}, Builtin: true},
-	{Name: "relay-denied-login", About: "Mail to others through a submission service without having logged in. Mostly a phone or a program without its password, which tries the same message again and again; many different recipients are an attack.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 127}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 132}},
-		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 132}},
-		{Field: "door", Values: []string{"login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 132}},
-	}, Weight: 2, Windows: []string{"burst", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 138}},
+	{Name: "relay-denied-login", About: "Mail to others through a submission service without having logged in. Mostly a phone or a program without its password, which tries the same message again and again: a session counts once, whomever it writes to, and the same first recipient again a quarter; many are an attack.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 127}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
+		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
+		{Field: "door", Values: []string{"login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
+	}, Weight: 2, Windows: []string{"burst", "spray"}, Per: "session", Distinct: "recipient", Match: []rule.Example{
+		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 140}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 140}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 142}},
 	}, Builtin: true},
-	{Name: "forged-local-sender", About: "A sender address of this host that does not exist. A forwarder that keeps the sender of a former user trips it, rarely.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 142}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 146}},
-		{Field: "reason", Values: []string{"sender_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 146}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 146}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 146}},
+	{Name: "forged-local-sender", About: "A sender address of this host that does not exist. A forwarder that keeps the sender of a former user trips it, rarely.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 144}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
+		{Field: "reason", Values: []string{"sender_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 550 5.1.0 <forged@example.net>: Sender address rejected: User unknown in local recipient table; from=<forged@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 151}},
+		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 550 5.1.0 <forged@example.net>: Sender address rejected: User unknown in local recipient table; from=<forged@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 155}},
 	}, Builtin: true},
-	{Name: "sender-not-logged-in", About: "A sender address of this host, used on port 25 by somebody who did not log in as its owner: forged, or a mailing list or forwarder that keeps the sender, which is why it weighs little.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 155}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 160}},
-		{Field: "reason", Values: []string{"sender_login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 160}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 160}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 160}},
+	{Name: "sender-not-logged-in", About: "A sender address of this host, used on port 25 by somebody who did not log in as its owner: forged, or a mailing list or forwarder that keeps the sender, which is why it weighs little.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 157}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
+		{Field: "reason", Values: []string{"sender_login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 09:00:36 mx1 postfix/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not logged in; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 165}},
+		{Text: "Nov 23 09:00:36 mx1 postfix/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not logged in; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:36 mx1 postfix/submission/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not owned by user alice; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+		{Text: "Nov 23 09:00:36 mx1 postfix/submission/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not owned by user alice; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 169}},
 	}, Builtin: true},
-	{Name: "unusable-addresses", About: "Addresses whose domain cannot take mail, or a bounce to many at once. A badly set up mail server or a form on a web site trips it; a 4xx is not counted, for it also comes when our own DNS does not answer.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 169}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 175}},
-		{Field: "reason", Values: []string{"sender_domain", "sender_verify", "rcpt_domain", "bounce_multi"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 176}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 177}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 178}},
+	{Name: "unusable-addresses", About: "Addresses whose domain cannot take mail, or a bounce to many at once. A badly set up mail server or a form on a web site trips it; a 4xx is not counted, for it also comes when our own DNS does not answer.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 171}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 177}},
+		{Field: "reason", Values: []string{"sender_domain", "sender_verify", "rcpt_domain", "bounce_multi"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 178}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 179}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 180}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 550 5.7.27 <x@nullmx.example>: Sender address rejected: Domain nullmx.example does not accept mail (nullMX); from=<x@nullmx.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 183}},
-		{Text: "Nov 23 08:59:12 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.103]: 504 5.5.2 <user>: Sender address rejected: need fully-qualified address; from=<user> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 184}},
-		{Text: "Nov 23 08:59:18 mx1 postfix/smtpd[17779]: ACD15A12538: reject: DATA from unknown[198.51.100.120]: 550 5.5.3 <DATA>: Data command rejected: Multi-recipient bounce; from=<> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 185}},
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 550 5.7.27 <x@nullmx.example>: Sender address rejected: Domain nullmx.example does not accept mail (nullMX); from=<x@nullmx.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 185}},
+		{Text: "Nov 23 08:59:12 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.103]: 504 5.5.2 <user>: Sender address rejected: need fully-qualified address; from=<user> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 186}},
+		{Text: "Nov 23 08:59:18 mx1 postfix/smtpd[17779]: ACD15A12538: reject: DATA from unknown[198.51.100.120]: 550 5.5.3 <DATA>: Data command rejected: Multi-recipient bounce; from=<> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 187}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 187}},
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.7 <u@slow.example>: Sender address rejected: unverified address: connect to mx.slow.example[192.0.2.99]:25: Connection timed out; from=<u@slow.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 188}},
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 189}},
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.7 <u@slow.example>: Sender address rejected: unverified address: connect to mx.slow.example[192.0.2.99]:25: Connection timed out; from=<u@slow.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 190}},
 	}, Builtin: true},
-	{Name: "invalid-helo", About: "A HELO name that no mail server has: no dot, an address without brackets, forbidden characters. Small servers that nobody set up and devices such as scanners trip it, and are refused anyway. Only on port 25: mail programs at a submission service call themselves whatever they like.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 190}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 196}},
-		{Field: "reason", Values: []string{"helo_invalid"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 196}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 196}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 196}},
+	{Name: "invalid-helo", About: "A HELO name that no mail server has: no dot, an address without brackets, forbidden characters. Small servers that nobody set up and devices such as scanners trip it, and are refused anyway. Only on port 25: mail programs at a submission service call themselves whatever they like.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 192}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
+		{Field: "reason", Values: []string{"helo_invalid"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:08 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<localhost>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 201}},
-		{Text: "Nov 23 09:00:45 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: EHLO from unknown[198.51.100.208]: 501 5.5.2 <-bad-.example>: Helo command rejected: Invalid name; proto=SMTP helo=<-bad-.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 202}},
+		{Text: "Nov 23 08:59:08 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<localhost>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
+		{Text: "Nov 23 09:00:45 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: EHLO from unknown[198.51.100.208]: 501 5.5.2 <-bad-.example>: Helo command rejected: Invalid name; proto=SMTP helo=<-bad-.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 204}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:10 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.98]: 450 4.7.1 <nonexist.example>: Helo command rejected: Host not found; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<nonexist.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 204}},
-		{Text: "Nov 23 08:59:08 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <phone>: Helo command rejected: need fully-qualified hostname; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 205}},
+		{Text: "Nov 23 08:59:10 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.98]: 450 4.7.1 <nonexist.example>: Helo command rejected: Host not found; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<nonexist.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 206}},
+		{Text: "Nov 23 08:59:08 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <phone>: Helo command rejected: need fully-qualified hostname; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 207}},
 	}, Builtin: true},
-	{Name: "unnamed-clients", About: "A client whose address has no name, or whose HELO name does not exist, where that is refused for good. Mail servers without a proper reverse name trip it. The 450 that Postfix gives by default is not counted: a DNS that does not answer gives it to everybody.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 207}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 213}},
-		{Field: "reason", Values: []string{"client_nohost", "helo_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 213}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 213}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 213}},
+	{Name: "unnamed-clients", About: "A client whose address has no name, or whose HELO name does not exist, where that is refused for good. Mail servers without a proper reverse name trip it. The 450 that Postfix gives by default is not counted: a DNS that does not answer gives it to everybody.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 209}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
+		{Field: "reason", Values: []string{"client_nohost", "helo_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 550 5.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 218}},
+		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 550 5.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 450 4.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
+		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 450 4.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 222}},
 	}, Builtin: true},
-	{Name: "rbl", About: "A client, sender or HELO name that a blocklist in use here names. A listed mail server of honest people trips it too, and is refused anyway; once a session, however many recipients it had. Only on port 25: at a submission service a blocklist hits customers on dynamic addresses.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 222}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 228}},
-		{Field: "reason", Values: []string{"rbl"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 228}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 228}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 228}},
+	{Name: "rbl", About: "A client, sender or HELO name that a blocklist in use here names. A listed mail server of honest people trips it too, and is refused anyway; once a session, however many recipients it had. Only on port 25: at a submission service a blocklist hits customers on dynamic addresses.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 224}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
+		{Field: "reason", Values: []string{"rbl"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
 	}, Weight: 4, Windows: []string{"burst", "day", "spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 08:59:03 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 234}},
-		{Text: "Nov 23 09:00:44 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: CONNECT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 235}},
+		{Text: "Nov 23 08:59:03 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
+		{Text: "Nov 23 09:00:44 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: CONNECT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 237}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:03 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 237}},
-		{Text: "Nov 23 09:01:15 mx1 postfix/postscreen[18487]: NOQUEUE: reject: RCPT from [198.51.100.60]:54205: 450 4.3.2 Service currently unavailable; from=<u@good.example>, to=<alice@example.net>, proto=ESMTP, helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 238}},
+		{Text: "Nov 23 08:59:03 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 239}},
+		{Text: "Nov 23 09:01:15 mx1 postfix/postscreen[18487]: NOQUEUE: reject: RCPT from [198.51.100.60]:54205: 450 4.3.2 Service currently unavailable; from=<u@good.example>, to=<alice@example.net>, proto=ESMTP, helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 240}},
 	}, Builtin: true},
-	{Name: "access-denied", About: "Refused for good by an access table or policy server of this host. What that means only its operator knows, so it weighs little and never bans a client whose other mail is taken.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 240}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 245}},
-		{Field: "reason", Values: []string{"access"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 245}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 245}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 245}},
+	{Name: "access-denied", About: "Refused for good by an access table or policy server of this host. What that means only its operator knows, so it weighs little and never bans a client whose other mail is taken.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 242}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
+		{Field: "reason", Values: []string{"access"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.50]: 554 5.7.1 <unknown[198.51.100.50]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 250}},
-		{Text: "Nov 23 08:59:07 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.88]: 554 5.7.1 <badhelo.example>: Helo command rejected: You are not me; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<badhelo.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 251}},
+		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.50]: 554 5.7.1 <unknown[198.51.100.50]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 252}},
+		{Text: "Nov 23 08:59:07 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.88]: 554 5.7.1 <badhelo.example>: Helo command rejected: You are not me; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<badhelo.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.53]: 450 4.7.1 <unknown[198.51.100.53]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
-		{Text: "Nov 23 08:59:19 mx1 postfix/smtpd[17779]: NOQUEUE: reject: MAIL from unknown[198.51.100.121]: 552 5.3.4 Message size exceeds fixed limit; from=<u@good.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 254}},
+		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.53]: 450 4.7.1 <unknown[198.51.100.53]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 255}},
+		{Text: "Nov 23 08:59:19 mx1 postfix/smtpd[17779]: NOQUEUE: reject: MAIL from unknown[198.51.100.121]: 552 5.3.4 Message size exceeds fixed limit; from=<u@good.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 256}},
 	}, Builtin: true},
-	{Name: "milter-reject", About: "Refused for good by a milter, in whatever the milter looks for. A big provider that lets some spam through trips it beside all its other mail, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 256}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.milter_reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 261}},
-		{Field: "reason", Values: []string{"milter"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 261}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 261}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 261}},
+	{Name: "milter-reject", About: "Refused for good by a milter, in whatever the milter looks for. A big provider that lets some spam through trips it beside all its other mail, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 258}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.milter_reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
+		{Field: "reason", Values: []string{"milter"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 09:00:49 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: CONNECT from unknown[198.51.100.130]: 550 5.7.1 milter says no to this client; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 267}},
-		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.216]: 550 5.1.1 milter: no such user; from=<u@good.example> to=<mrcpt@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 268}},
+		{Text: "Nov 23 09:00:49 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: CONNECT from unknown[198.51.100.130]: 550 5.7.1 milter says no to this client; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
+		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.216]: 550 5.1.1 milter: no such user; from=<u@good.example> to=<mrcpt@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 270}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.217]: 451 4.7.1 Greylisting in action, please come back later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 270}},
+		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.217]: 451 4.7.1 Greylisting in action, please come back later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 272}},
 	}, Builtin: true},
-	{Name: "content-reject", About: "Refused for good for what the message holds, by a milter or by header or body checks. As milter-reject: everybody's mail holds such things now and then, and a customer's infected computer does all day.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 272}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"cleanup.milter_reject", "cleanup.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 277}},
-		{Field: "dsn", Values: []string{"5.*"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 277}},
+	{Name: "content-reject", About: "Refused for good for what the message holds, by a milter or by header or body checks. As milter-reject: everybody's mail holds such things now and then, and a customer's infected computer does all day.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 274}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"cleanup.milter_reject", "cleanup.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 279}},
+		{Field: "dsn", Values: []string{"5.*"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 279}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: 48C01A124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.219]: 5.7.1 Spam message rejected; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 282}},
-		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: reject: header Subject: HREJECT buy from unknown[198.51.100.233]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: 5.7.1 spam subject", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 283}},
+		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: 48C01A124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.219]: 5.7.1 Spam message rejected; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 284}},
+		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: reject: header Subject: HREJECT buy from unknown[198.51.100.233]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: 5.7.1 spam subject", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 285}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: B129CA124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.220]: 4.7.1 Service unavailable - try again later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 285}},
-		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: hold: header Subject: HHOLD from unknown[198.51.100.236]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: held", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 286}},
+		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: B129CA124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.220]: 4.7.1 Service unavailable - try again later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 287}},
+		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: hold: header Subject: HHOLD from unknown[198.51.100.236]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: held", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 288}},
 	}, Builtin: true},
 }
