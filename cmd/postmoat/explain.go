@@ -14,6 +14,7 @@ import (
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/report"
+	"github.com/postmoat/postmoat/pkg/rule"
 	"github.com/postmoat/postmoat/pkg/source"
 )
 
@@ -70,12 +71,7 @@ look at nothing on this host.`,
 				return err
 			}
 			w := bufio.NewWriterSize(c.OutOrStdout(), 1<<16)
-			x := &explainer{w: w, json: format == "json", front: func(ref time.Time) *engine.Front {
-				if !now.IsZero() {
-					ref = now
-				}
-				return engine.NewFront(rules, maillog.SourceOptions{Location: loc, Reference: ref.Unix()})
-			}}
+			x := &explainer{w: w, json: format == "json", rules: rules, loc: loc, now: now}
 			if line != "" {
 				x.single = true
 				err = x.lines(c.Context(), "-", strings.NewReader(strings.TrimRight(line, "\n")+"\n"))
@@ -100,7 +96,9 @@ type explainer struct {
 	w      io.Writer
 	json   bool
 	single bool
-	front  func(reference time.Time) *engine.Front
+	rules  *rule.Set
+	loc    *time.Location
+	now    time.Time // zero: not given
 }
 
 // lines explains what r holds, as one log.
@@ -109,17 +107,13 @@ func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
 		f  *engine.Front
 		ev maillog.Event
 	)
-	stats, err := source.ReadArchives(ctx, []string{path}, source.ArchiveOptions{Stdin: r}, func(b *source.Block) error {
+	stats, err := source.ReadArchives(ctx, []string{path}, source.ArchiveOptions{Stdin: r, Time: report.LineTime(x.loc, x.now)}, func(b *source.Block) error {
 		if f == nil {
-			ref := b.ModTime
-			if ref.IsZero() {
-				ref = time.Now()
-			}
-			f = x.front(ref)
+			f = x.front(b)
 		}
 		for n, line := range b.All() {
-			hits, offences := f.Explain(n, line, &ev)
-			l := report.Read(n, line, &ev, hits, offences)
+			hits, all, offences := f.Explain(n, line, &ev)
+			l := report.Read(n, line, &ev, hits, all, offences)
 			if err := x.write(l); err != nil {
 				return err
 			}
@@ -130,6 +124,23 @@ func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
 		err = fmt.Errorf("%s: %d lines longer than 64 KiB were not read", path, stats.LongLines)
 	}
 	return err
+}
+
+// front reads the stamps of a log as a replay does.
+func (x *explainer) front(b *source.Block) *engine.Front {
+	written := b.ModTime
+	if written.IsZero() {
+		written = time.Now()
+	}
+	ref := written
+	if !b.Start.IsZero() {
+		ref = b.Start
+	}
+	if !x.now.IsZero() {
+		ref = x.now
+	}
+	o := maillog.SourceOptions{Location: x.loc, Reference: ref.Unix()}
+	return engine.NewFront(x.rules, o, report.Horizon(written))
 }
 
 func (x *explainer) write(l *report.Line) error {

@@ -120,7 +120,7 @@ func (c *core) feed(l *line, text []byte) {
 	}
 	ev := out.Event
 	switch ev.Kind {
-	case maillog.KindNone:
+	case maillog.KindNone, maillog.KindNoTime:
 		return
 	case maillog.KindUnknown:
 		c.understood.Add(0, 1)

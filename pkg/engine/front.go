@@ -16,17 +16,19 @@ type Front struct {
 	clock  clock
 }
 
-// NewFront makes a Front of its own, for explaining a log.
-func NewFront(rules *rule.Set, o maillog.SourceOptions) *Front {
-	f := &Front{rules: rules, joiner: maillog.NewJoiner()}
+// NewFront makes a Front of its own, for explaining a log. horizon is that of
+// [Engine.Horizon].
+func NewFront(rules *rule.Set, o maillog.SourceOptions, horizon int64) *Front {
+	f := &Front{rules: rules, joiner: maillog.NewJoiner(), clock: clock{horizon: horizon}}
 	f.joiner.Source(0, o)
 	return f
 }
 
-// Explain reads one line and says which rules it matches and how many
-// offences it stands for. ev is filled in; its Kind is KindNone or KindUnknown
+// Explain reads one line and says which rules count it and how many offences
+// it stands for. all are the rules that it matches, also those that count once
+// a session and have counted. ev is filled in; its Kind is at most KindUnknown
 // for a line without an event.
-func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (rule.Hits, uint32) {
+func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (hits, all rule.Hits, n uint32) {
 	maillog.Parse(line, ev)
 	if ev.Kind == maillog.KindNone && f.rules.HasCustom() {
 		maillog.Split(line, ev)
@@ -34,7 +36,11 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (rule.Hits, 
 	var out Outcome
 	f.read(0, seq, ev, &out)
 	f.joiner.Keep()
-	return out.Hits, out.Offences
+	all = out.Hits
+	if ev.Client.IsValid() && f.rules.Asks(ev.Kind) {
+		all = f.rules.Match(ev, nil)
+	}
+	return out.Hits, all, out.Offences
 }
 
 // read joins an event, and fills in At, Hits and Offences of out, which are

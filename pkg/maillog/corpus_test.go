@@ -278,9 +278,20 @@ func TestParseDoesNotAllocate(t *testing.T) {
 func TestDamagedLines(t *testing.T) {
 	const good = "Nov  5 08:46:49 mx1 postfix/smtpd[14545]: connect from unknown[192.0.2.7]"
 	var ev Event
-	for _, line := range []string{"", "\n", "\r\n", "\x00", "\x00\x00\n", " ", "\xff", "{", "<", "<22>1 ", `{"log":"`, "["} {
-		if Parse([]byte(line), &ev) || ev.Kind != KindNone {
-			t.Errorf("%q gives %v", line, ev.Kind)
+	for kind, lines := range map[Kind][]string{
+		KindNone: {
+			"", "\n", "\r\n", "\x00", "\x00\x00\n", " ",
+			"Nov  5 08:46:49 mx1 -- MARK --", "2026-11-05T08:46:49Z a web app", "2026-11-05T08:46:49Z",
+		},
+		KindNoTime: {
+			"\xff", "{", "<", "<22>1 ", `{"log":"`, "[", "\tat main.go:7", good[len("Nov  5 08:46:49 mx1 "):],
+			"<22>1 - mx1 postfix/smtpd 7 - - connect from unknown[192.0.2.7]", "Nov 35 08:46:49 mx1 postfix/smtpd[1]: x",
+		},
+	} {
+		for _, line := range lines {
+			if Parse([]byte(line), &ev) || ev.Kind != kind {
+				t.Errorf("%q gives kind %d, want %d", line, ev.Kind, kind)
+			}
 		}
 	}
 	if !Parse([]byte("\x00\x00\x00"+good), &ev) || ev.Client != netip.MustParseAddr("192.0.2.7") {

@@ -3,12 +3,14 @@ package maillog
 // A Kind says what a line reports: "program.kind", see the package's corpus.
 type Kind uint8
 
-// KindNone is a line of no interest; KindUnknown is a line of a program that
+// KindNone is a line of no interest; KindNoTime is one too, for it begins with
+// no time that is read here (an empty line is KindNone); KindUnknown is a line of a program that
 // postmoat has a grammar for and that no form of the grammar matches;
 // KindRepeat is "last message repeated N times"; KindActive is qmgr's "queue
 // active", of interest to the Joiner only.
 const (
 	KindNone Kind = iota
+	KindNoTime
 	KindUnknown
 	KindRepeat
 	KindActive
@@ -120,7 +122,7 @@ const (
 )
 
 var kindNames = [NumKinds]string{
-	KindNone: "none", KindUnknown: "unknown", KindRepeat: "repeat", KindActive: "active",
+	KindNone: "none", KindNoTime: "none", KindUnknown: "unknown", KindRepeat: "repeat", KindActive: "active",
 
 	SMTPDConnect: "smtpd.connect", SMTPDConnectUnknown: "smtpd.connect_unknown",
 	SMTPDDisconnect: "smtpd.disconnect", SMTPDQueued: "smtpd.queued",

@@ -6,8 +6,9 @@ import "bytes"
 // resets. It is stateless and does not allocate (but see [Split]).
 //
 // It returns true when ev holds an event, a repeat or a queue activation, and
-// false when ev.Kind is [KindNone] (of no interest) or [KindUnknown] (a line
-// of a program with a grammar that no form matches).
+// false when ev.Kind is [KindNone] (of no interest), [KindNoTime] (the line
+// begins with no time) or [KindUnknown] (a line of a program with a grammar
+// that no form matches).
 func Parse(line []byte, ev *Event) bool {
 	*ev = Event{}
 	b, ok := trimEnd(line), false
@@ -20,7 +21,11 @@ func Parse(line []byte, ev *Event) bool {
 		ok = envelope(b, ev)
 	}
 	if !ok {
+		timed := ev.Stamp.Month != 0
 		*ev = Event{}
+		if !timed && len(bytes.Trim(b, "\x00 \t")) > 0 {
+			ev.Kind = KindNoTime
+		}
 		return false
 	}
 	return classify(ev, programOf(ev.Tag))

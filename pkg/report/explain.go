@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,9 +40,10 @@ type Line struct {
 	Weight     *int       `json:"weight,omitempty"`
 	Good       *uint32    `json:"good,omitempty"`
 
-	Understood bool   `json:"-"` // false: a line of Postfix or Dovecot that matched no form
-	Door       string `json:"-"`
-	Text       string `json:"-"` // the line, bounded and printable
+	Why  string   `json:"-"` // nothing is read in it; "" where something is
+	Past []string `json:"-"` // rules that it matches and that have counted in its session
+	Door string   `json:"-"`
+	Text string   `json:"-"` // the line, bounded and printable
 }
 
 // Matched is a rule that a line matches.
@@ -50,14 +52,15 @@ type Matched struct {
 	Weight int    `json:"weight"`
 }
 
-// Read says what postmoat makes of one line: ev and hits are those of
-// [engine.Front.Explain], n is how many offences the line stands for.
-func Read(number uint64, line []byte, ev *maillog.Event, hits rule.Hits, n uint32) *Line {
-	l := &Line{Line: number, Kind: ev.Kind.String(), Understood: ev.Kind != maillog.KindUnknown, Text: sample(line)}
+// Read says what postmoat makes of one line: ev, hits, all and n are those of
+// [engine.Front.Explain].
+func Read(number uint64, line []byte, ev *maillog.Event, hits, all rule.Hits, n uint32) *Line {
+	l := &Line{Line: number, Kind: ev.Kind.String(), Text: sample(line)}
 	switch ev.Kind {
-	case maillog.KindNone, maillog.KindUnknown, maillog.KindRepeat, maillog.KindActive:
+	case maillog.KindNone, maillog.KindNoTime, maillog.KindUnknown, maillog.KindRepeat, maillog.KindActive:
 		l.Kind = maillog.KindNone.String()
 		if ev.Messages == 0 {
+			l.Why = unread(ev.Kind)
 			return l
 		}
 		// Good evidence of a Postfix before 3.0 is shown with its client.
@@ -92,9 +95,30 @@ func Read(number uint64, line []byte, ev *maillog.Event, hits rule.Hits, n uint3
 			weight = max(weight, r.Weight*int(n))
 		}
 	}
+	for d, h := range all {
+		if h == nil {
+			continue
+		}
+		for _, r := range h.Rules {
+			if hits[d] == nil || !slices.Contains(hits[d].Rules, r) {
+				l.Past = append(l.Past, r.Name)
+			}
+		}
+	}
 	good := ev.Messages + ev.Logins
 	l.Rules, l.Weight, l.Good = &rules, &weight, &good
 	return l
+}
+
+// unread says why nothing is read in a line.
+func unread(k maillog.Kind) string {
+	switch k {
+	case maillog.KindNoTime:
+		return "not read: it begins with no time that postmoat knows"
+	case maillog.KindUnknown:
+		return "not understood: a line of Postfix or Dovecot in no known form"
+	}
+	return "of no interest: it says nothing about a client"
 }
 
 func str(b []byte) *string {
@@ -130,12 +154,8 @@ func (l *Line) Explain(w io.Writer, numbered bool) error {
 	if numbered {
 		fmt.Fprintf(&b, "%d: ", l.Line)
 	}
-	if l.Kind == maillog.KindNone.String() && l.Time == nil {
-		what := "of no interest: it says nothing about a client"
-		if !l.Understood {
-			what = "not understood: a line of Postfix or Dovecot in no known form"
-		}
-		fmt.Fprintf(&b, "%s\n", what)
+	if l.Why != "" {
+		fmt.Fprintf(&b, "%s\n", l.Why)
 		_, err := io.WriteString(w, b.String())
 		return err
 	}
@@ -160,7 +180,10 @@ func (l *Line) Explain(w io.Writer, numbered bool) error {
 		}
 		fmt.Fprintf(&b, " %s (weight %d)", r.Name, r.Weight)
 	}
-	if len(*l.Rules) == 0 {
+	switch {
+	case len(l.Past) > 0:
+		fmt.Fprintf(&b, "\n    counted once in this session already: %s", strings.Join(l.Past, " "))
+	case len(*l.Rules) == 0:
 		b.WriteString("\n    no rule: not an offence")
 	}
 	if *l.Good > 0 {

@@ -20,8 +20,10 @@ type lines struct {
 	number uint64 // of the next line
 	custom bool   // lines without a grammar are wanted too, for rules with a pattern
 
-	unknown uint64
-	samples []Sample
+	unknown  uint64
+	samples  []Sample
+	timeless uint64 // begin with no time
+	bare     Sample // the first of those
 }
 
 // next reads up to the next event. It returns false at the end of the block.
@@ -37,10 +39,15 @@ func (l *lines) next(ev *maillog.Event) (number uint64, ok bool) {
 			l.at, l.number = at, n
 			return n - 1, true
 		}
-		if ev.Kind == maillog.KindUnknown {
+		switch ev.Kind {
+		case maillog.KindUnknown:
 			l.unknown++
 			if len(l.samples) < maxSamples {
 				l.samples = append(l.samples, Sample{n - 1, sample(line)})
+			}
+		case maillog.KindNoTime:
+			if l.timeless++; l.timeless == 1 {
+				l.bare = Sample{n - 1, sample(line)}
 			}
 		}
 		l.number = n

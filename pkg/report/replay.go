@@ -62,7 +62,7 @@ func Replay(ctx context.Context, e *engine.Engine, rules *rule.Set, o Options) (
 		return nil, err
 	}
 	r := p.c.finish(p.lines, p.unknown, p.samples, o.Top)
-	r.Notes = notes(r, &stats, e.Stats())
+	r.Notes = append(p.notes(), notes(r, &stats, e.Stats())...)
 	return r, err
 }
 
@@ -82,6 +82,9 @@ type player struct {
 	lines   uint64
 	unknown uint64
 	samples []Sample
+
+	timeless uint64 // lines that begin with no time
+	bare     Sample // the first of them
 }
 
 const (
@@ -97,7 +100,7 @@ const (
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: lineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
+	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
@@ -210,6 +213,10 @@ func (p *player) countTo(number uint64, block *source.Block) {
 func (p *player) count(l *lines, block *source.Block) {
 	p.lines += l.number - block.FirstLine
 	p.unknown += l.unknown
+	if p.timeless == 0 {
+		p.bare = l.bare
+	}
+	p.timeless += l.timeless
 	for _, s := range l.samples {
 		if len(p.samples) < maxSamples {
 			p.samples = append(p.samples, s)
@@ -234,11 +241,23 @@ func (p *player) begin(b *source.Block) {
 		}
 		p.e.Source(0, maillog.SourceOptions{Location: p.o.Location, Reference: ref.Unix()})
 	}
-	// A stamp may be ahead of the file's time by the width of a zone.
-	if h := written.Add(24 * time.Hour).Unix(); h > p.horizon {
+	if h := Horizon(written); h > p.horizon {
 		p.horizon = h
 		p.e.Horizon(h)
 	}
+}
+
+// Horizon is what no honest line is later than in a file that was written last
+// at that time: a stamp may be ahead of it by the width of a zone.
+func Horizon(written time.Time) int64 { return written.Add(24 * time.Hour).Unix() }
+
+// notes says which lines could not be read at all.
+func (p *player) notes() []string {
+	if p.timeless == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Lines that begin with no time postmoat can read, skipped: %s (%s), first line %d: %s",
+		number(p.timeless), percent(p.timeless, p.lines), p.bare.Line, p.bare.Text)}
 }
 
 // notes says what an operator should know about the input.
@@ -264,9 +283,9 @@ func notes(r *Report, s *source.ArchiveStats, e engine.Stats) []string {
 	return ns
 }
 
-// lineTime orders files and merges those that overlap: now, where it is
+// LineTime is [source.ArchiveOptions.Time] for maillogs: now, where it is
 // given, goes before the time of a file.
-func lineTime(loc *time.Location, now time.Time) func(line []byte, reference time.Time) (time.Time, bool) {
+func LineTime(loc *time.Location, now time.Time) func(line []byte, reference time.Time) (time.Time, bool) {
 	return func(line []byte, reference time.Time) (time.Time, bool) {
 		if !now.IsZero() {
 			reference = now
