@@ -76,7 +76,7 @@ func (r *reader) sources(path string, n *yaml.Node, s *Sources) {
 		x := Source{Pos: r.pos(n)}
 		var file, journal bool
 		if n.Kind == yaml.ScalarNode {
-			r.fail(n, "%s: %q: write file: %s", path, cut(n.Value), cut(n.Value))
+			r.fail(n, "%s: %q: write `- file: %s` on a line of its own", path, cut(n.Value), cut(n.Value))
 			return
 		}
 		r.mapping(path, n, fields{
