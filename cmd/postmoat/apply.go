@@ -43,7 +43,7 @@ func (a *applier) apply(ctx context.Context, e *engine.Engine, last *time.Time) 
 		_, err := fmt.Fprintln(a.out, "No ban was still running at the end of the logs: the firewall is left as it is.")
 		return err
 	}
-	lock, err := a.cfg.lock("replay --apply")
+	lock, err := a.cfg.lock("replay --apply", false)
 	if err != nil {
 		return err
 	}

@@ -98,12 +98,17 @@ func cleanEnvironment() {
 	}
 }
 
-// lock makes this process the owner of the firewall.
-func (l *loaded) lock(command string) (*firewall.Lock, error) {
+// lock makes this process the owner of the state folder and, but for a dry run, of
+// the firewall.
+func (l *loaded) lock(command string, dry bool) (*firewall.Lock, error) {
 	if err := os.MkdirAll(l.State, 0o750); err != nil {
 		return nil, hinted{fmt.Errorf("state folder: %w", err), "run this as root, or name a folder of yours with state: in the configuration"}
 	}
-	return firewall.TakeLock(l.State, command)
+	owner := firewall.DefaultOwner
+	if dry {
+		owner = ""
+	}
+	return firewall.TakeLock(l.State, owner, command)
 }
 
 // checkFirewall says for each backend whether it works here, and returns

@@ -216,9 +216,8 @@ func flushCommand() *cobra.Command {
 		Use:   "flush",
 		Short: "Remove every trace of postmoat from the firewall",
 		Long: `flush lifts all bans and removes all that postmoat has put into the firewall:
-tables, chains, rules and sets, and nothing else. It refuses while another
-postmoat with the same state folder runs; stop one with another state folder first,
-or it puts all of it back.`,
+tables, chains, rules and sets, and nothing else. It refuses while a daemon runs,
+which would put all of it back.`,
 		Example: "  postmoat flush",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -226,7 +225,7 @@ or it puts all of it back.`,
 			if err != nil {
 				return err
 			}
-			lock, err := cfg.lock("flush")
+			lock, err := cfg.lock("flush", false)
 			if errors.Is(err, firewall.ErrBusy) {
 				return hinted{err, "where the daemon runs, 'postmoat unban --all' lifts all bans; or stop it first"}
 			}

@@ -82,7 +82,7 @@ func (o *runOptions) run(ctx context.Context, log *slog.Logger) error {
 	if o.dryRun {
 		word = "run --dry-run"
 	}
-	lock, err := cfg.lock(word)
+	lock, err := cfg.lock(word, o.dryRun)
 	if err != nil {
 		return err
 	}

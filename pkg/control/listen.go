@@ -93,7 +93,7 @@ func own(path string) (*os.File, error) {
 }
 
 func taken(path string) error {
-	return &Error{What: fmt.Sprintf("%s: another daemon listens there", path), Hint: "stop it first, or name another control.socket and another state in the configuration"}
+	return &Error{What: fmt.Sprintf("%s: another daemon listens there", path), Hint: "stop it first; a run --dry-run beside it needs a control.socket and a state of its own in the configuration"}
 }
 
 // listen makes the socket, of mode 0600.

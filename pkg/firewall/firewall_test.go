@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -167,50 +165,4 @@ func TestError(t *testing.T) {
 	if got := firewall.Hint(wrapped); got != "Do this." {
 		t.Errorf("Hint = %q", got)
 	}
-}
-
-// TestLock uses a second process: the first dies with the lock held.
-func TestLock(t *testing.T) {
-	if folder := os.Getenv("POSTMOAT_TEST_LOCK"); folder != "" {
-		if _, err := firewall.TakeLock(folder, "run"); err != nil {
-			os.Stdout.WriteString(err.Error() + "\n")
-			os.Exit(1)
-		}
-		os.Stdout.WriteString("held\n")
-		os.Stdin.Read(make([]byte, 1))
-		os.Exit(0)
-	}
-	folder := t.TempDir()
-	other := exec.Command(os.Args[0], "-test.run=^TestLock$")
-	other.Env = append(os.Environ(), "POSTMOAT_TEST_LOCK="+folder)
-	stdin, _ := other.StdinPipe()
-	stdout, _ := other.StdoutPipe()
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, 5)
-	if _, err := stdout.Read(line); err != nil || string(line) != "held\n" {
-		t.Fatalf("the other process says %q, %v", line, err)
-	}
-	_, err := firewall.TakeLock(folder, "flush")
-	if !errors.Is(err, firewall.ErrBusy) || !strings.Contains(err.Error(), "(run)") || firewall.Hint(err) == "" {
-		t.Errorf("err = %v, want ErrBusy that names the holder", err)
-	}
-	stdin.Close()
-	other.Wait()
-
-	lock, err := firewall.TakeLock(folder, "flush")
-	if err != nil {
-		t.Fatalf("after its end: %v", err)
-	}
-	if _, err := firewall.TakeLock(folder, "run"); !errors.Is(err, firewall.ErrBusy) {
-		t.Errorf("err = %v, want ErrBusy", err)
-	}
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if lock, err = firewall.TakeLock(folder, "run"); err != nil {
-		t.Fatalf("after release: %v", err)
-	}
-	lock.Release()
 }

@@ -5,6 +5,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,16 +17,34 @@ import (
 const lockFile = "firewall.lock"
 
 // A Lock names the one process that owns the firewall.
-type Lock struct{ f *os.File }
+type Lock struct {
+	file   *os.File
+	system io.Closer // see guard; nil for one who does not touch the firewall
+}
 
-// TakeLock makes this process the owner of the firewall, until Release or its
-// end, however it ends: the lock is the kernel's (flock), what is written into
-// the file only tells others who holds it. command is that of the operator:
-// "run". The folder must exist. When another process is the owner the error is
-// an ErrBusy that names it.
-func TakeLock(folder, command string) (*Lock, error) {
-	name := filepath.Join(folder, lockFile)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+// TakeLock makes this process the owner of a state folder, and of what is named
+// owner in the firewall, until Release or its end, however it ends: the locks
+// are the kernel's, what is written into the file only tells others who holds
+// it. command is that of the operator: "run". The folder must exist. owner is ""
+// for a process that only looks at the firewall. When another process is the
+// owner the error is an ErrBusy that names it.
+func TakeLock(folder, owner, command string) (*Lock, error) {
+	f, err := lockFileNamed(filepath.Join(folder, lockFile), command)
+	if err != nil || owner == "" {
+		return &Lock{file: f}, err
+	}
+	system, err := guard(owner, command)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Lock{f, system}, nil
+}
+
+// lockFileNamed locks a file, which stays: removing it would let two processes
+// lock two files of the same name.
+func lockFileNamed(name, command string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("firewall lock: %w", err)
 	}
@@ -38,9 +57,7 @@ func TakeLock(folder, command string) (*Lock, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		holder, _ := readHolder(f)
 		f.Close()
-		return nil, &Error{Backend: "firewall", Op: "take " + name, Kind: ErrBusy,
-			Err:  errors.New(holder),
-			Hint: "Use the commands of the running daemon, or stop it first."}
+		return nil, busy("take "+name, holder)
 	}
 	if err == nil {
 		err = writeHolder(f, command)
@@ -49,13 +66,22 @@ func TakeLock(folder, command string) (*Lock, error) {
 		f.Close()
 		return nil, fmt.Errorf("firewall lock %s: %w", name, err)
 	}
-	return &Lock{f}, nil
+	return f, nil
 }
 
-// Release gives the firewall up. The file stays: removing it would let two
-// processes lock two files of the same name.
+func busy(op, holder string) error {
+	return &Error{Backend: "firewall", Op: op, Kind: ErrBusy,
+		Err:  errors.New(holder),
+		Hint: "Use the commands of the running daemon, or stop it first."}
+}
+
+// Release gives the firewall up.
 func (l *Lock) Release() error {
-	return errors.Join(l.f.Truncate(0), l.f.Close())
+	err := errors.Join(l.file.Truncate(0), l.file.Close())
+	if l.system != nil {
+		err = errors.Join(err, l.system.Close())
+	}
+	return err
 }
 
 func writeHolder(f *os.File, command string) error {
