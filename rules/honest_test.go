@@ -83,6 +83,7 @@ func fired(t *testing.T, s *story) map[string]int64 {
 			t.Fatalf("not read: %s", l.text)
 		}
 		ses := j.Join(0, uint64(i+1), stamp.Unix(), &ev)
+		j.Keep()
 		if ev.Messages > 0 {
 			accepted = append(accepted, offence{at: ev.Time, client: ev.Client, times: int(ev.Messages)})
 		}

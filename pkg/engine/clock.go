@@ -31,18 +31,19 @@ type clock struct {
 	Held    uint64 // lines from an implausible future, given the time mark
 }
 
+// stands says whether the clock has the time of a line already, as for nearly
+// all lines of a log. If not, the line has to be accepted.
+func (c *clock) stands(t int64) bool {
+	if t != c.mark || c.cap != 0 {
+		return false
+	}
+	c.count = 0
+	return true
+}
+
 // accept takes the time of a line and says which time the line counts at. ok
 // is false for a line that is too old to be scored.
 func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
-	if t == c.mark && c.cap == 0 && t != 0 { // nearly all lines of a log
-		c.count = 0
-		return t, true
-	}
-	return c.judge(t, pid)
-}
-
-// judge is accept for any line.
-func (c *clock) judge(t int64, pid uint32) (at int64, ok bool) {
 	if c.cap != 0 && t > c.cap {
 		t = c.cap
 		c.Held++

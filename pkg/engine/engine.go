@@ -150,12 +150,12 @@ func (e *Engine) FeedEvent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	return out
 }
 
-// Keep copies what is remembered of the line of the last FeedLent, which may
-// then be overwritten.
+// Keep copies what is remembered of the line of the last FeedLent. It and its
+// event may then be overwritten.
 func (e *Engine) Keep() { e.front.joiner.Keep() }
 
-// FeedLent is FeedEvent for a line that stays as it is until the next call of
-// any Feed, or of Keep: that saves a copy of each line.
+// FeedLent is FeedEvent for a line and an event that stay as they are until the
+// next call of any Feed, or of Keep: that saves a copy of each line.
 func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	out := &e.out
 	*out = Outcome{Event: ev}
@@ -282,14 +282,14 @@ func (e *Engine) share() {
 // event's door; if so the line is a knock on it.
 func (e *Engine) knock(s *seat, ev *maillog.Event, at int64, out *Outcome) bool {
 	door := ev.Door()
-	for d, x := range s.bans {
-		if x == nil || (maillog.Door(d) != door && !x.Entry().Everywhere()) {
-			continue
-		}
-		e.books[d].Knock(x, at, uint64(ev.Count))
-		if out.Ban == nil || maillog.Door(d) == door {
-			out.Ban = x
-		}
+	other := (door + 1) % maillog.NumDoors
+	if x := s.bans[other]; x != nil && x.Entry().Everywhere() {
+		e.books[other].Knock(x, at, uint64(ev.Count))
+		out.Ban = x
+	}
+	if x := s.bans[door]; x != nil {
+		e.books[door].Knock(x, at, uint64(ev.Count))
+		out.Ban = x
 	}
 	if out.Ban == nil {
 		return false

@@ -54,7 +54,10 @@ func (f *Front) read(src uint32, seq uint64, ev *maillog.Event, out *Outcome) (s
 	if ev.Kind == maillog.KindNone {
 		return nil, false, false
 	}
-	at, ok := f.clock.accept(ev.Time, ev.PID)
+	at, ok := ev.Time, true
+	if !f.clock.stands(at) {
+		at, ok = f.clock.accept(at, ev.PID)
+	}
 	out.At = at
 	switch {
 	case ev.Kind == maillog.KindCustom:

@@ -36,25 +36,20 @@ const (
 	notAllowed = 2
 )
 
-// at is the index of the seat of a client, which may have been another's.
-func (r *roll) at(a netip.Addr) uint32 {
+// at is the seat of a client, which may have been another's, and its index.
+func (r *roll) at(a netip.Addr) (*seat, uint32) {
 	i := place(a)
-	if s := &r.seats[i]; s.client != a {
+	s := &r.seats[i]
+	if s.client != a {
 		*s = seat{client: a}
 	}
-	return i
+	return s, i
 }
 
 // place is where a client is seated.
 func place(a netip.Addr) uint32 {
-	var h uint64
-	if a.Is4() {
-		b := a.As4()
-		h = uint64(binary.LittleEndian.Uint32(b[:])) * 0x9e3779b97f4a7c15
-	} else {
-		b := a.As16()
-		h = binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
-	}
+	b := a.As16()
+	h := binary.LittleEndian.Uint64(b[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(b[8:])
 	return uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
 }
 
@@ -64,16 +59,24 @@ func place(a netip.Addr) uint32 {
 // well. note is that of the client, see Outcome, if it may be asked for too.
 func (e *Engine) Expect(ev *maillog.Event) (note uint32) {
 	switch ev.Kind {
-	case maillog.SMTPDConnect, maillog.PostscreenConnect, maillog.DovecotLoginOK:
-		fetch.Line(unsafe.Pointer(&e.roll.seats[place(ev.Client)]))
-	case maillog.SMTPDDisconnect:
-		if ev.Commands.Data.OK|ev.Commands.Bdat.OK == 0 {
-			break
-		}
-		if s := &e.roll.seats[place(ev.Client)]; s.client == ev.Client {
-			s.record.Fetch()
-			return s.note
-		}
+	case maillog.SMTPDConnect, maillog.SMTPDDisconnect, maillog.PostscreenConnect, maillog.DovecotLoginOK:
+		return e.expect(ev)
+	}
+	return 0
+}
+
+func (e *Engine) expect(ev *maillog.Event) (note uint32) {
+	end := ev.Kind == maillog.SMTPDDisconnect
+	if end && ev.Commands.Data.OK|ev.Commands.Bdat.OK == 0 {
+		return 0
+	}
+	s := &e.roll.seats[place(ev.Client)]
+	switch {
+	case !end:
+		fetch.Line(unsafe.Pointer(s))
+	case s.client == ev.Client:
+		s.record.Fetch()
+		return s.note
 	}
 	return 0
 }
@@ -84,17 +87,12 @@ func (r *roll) clear() { *r.seats = [seats]seat{} }
 // seat finds the seat of the client of an event of session ses, which may be
 // nil, and the bans that hold it.
 func (e *Engine) seat(a netip.Addr, ses *maillog.Session, out *Outcome) *seat {
-	var i uint32
-	switch {
-	case ses == nil:
-		i = e.roll.at(a)
-	case e.roll.seats[ses.Seat%seats].client == a:
-		i = ses.Seat
-	default:
-		i = e.roll.at(a)
-		ses.Seat = i
+	var s *seat
+	if ses == nil {
+		s, _ = e.roll.at(a)
+	} else if s = &e.roll.seats[ses.Seat%seats]; s.client != a {
+		s, ses.Seat = e.roll.at(a)
 	}
-	s := &e.roll.seats[i%seats]
 	out.Note = &s.note
 	if version := 1 + e.books[0].Version() + e.books[1].Version(); s.version != version {
 		s.version = version

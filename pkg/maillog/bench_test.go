@@ -62,6 +62,7 @@ func BenchmarkParseJoin(b *testing.B) {
 			seq++
 			if Parse(rest[:i], &ev) {
 				j.Join(1, seq, mark, &ev)
+				j.Keep()
 				mark = ev.Time
 			}
 			rest = rest[i:]

@@ -58,6 +58,7 @@ type HostState struct {
 
 // State returns a copy of what j remembers.
 func (j *Joiner) State() JoinerState {
+	j.Keep()
 	st := JoinerState{
 		Serial:      j.serial,
 		SessionsOut: j.sessions.evicted, ScreensOut: j.screens.evicted,

@@ -33,36 +33,43 @@ type Joiner struct {
 	serial   uint64
 	lone     Session // of a disconnect that nothing was known of
 
-	// The source of the last line: mostly there is one.
-	current   *sourceState
-	currentID uint32
+	current *sourceState // that of the last line: mostly there is one
+	noted   hostSummary  // what was put into hosts last
+}
+
+// A hostSummary says whether the disconnects of a host have a summary.
+type hostSummary struct {
+	host    key
+	present bool
 }
 
 // A sourceState is the clock of a source, its last event, and the names that
 // were hashed for it last: nearly all lines have the same.
 type sourceState struct {
+	id    uint32
 	clock clockFace
 	last  lastLine
-	names [8]origin // by the length of the tag: those of Postfix differ
+	names [16]origin // by the length of the tag: those of a Parser differ
 
-	// The time that was read last: nearly all lines have the second of the
-	// line before.
-	timed bool
+	// What the last line began with, and its time: nearly all lines have the
+	// host and the second of the line before.
 	by    *Parser // of the line, see Event
 	head  uint32
+	turn  uint64 // how often that was another
 	stamp Stamp
 	near  int64
 	time  int64
+	timed bool
 }
 
-// unix is the time of the stamp of ev, see clockFace.
-func (o *sourceState) unix(ev *Event, near int64) int64 {
-	if near == o.near && o.timed && (ev.by != nil && ev.by == o.by && ev.head == o.head || ev.Stamp == o.stamp) {
-		return o.time
+// begin notes what ev begins with, unless it is what the line before did.
+func (o *sourceState) begin(ev *Event, near int64) {
+	if !o.timed || near != o.near || ev.Stamp != o.stamp {
+		o.timed, o.near, o.stamp = true, near, ev.Stamp
+		o.time = o.clock.unix(ev.Stamp, near)
 	}
-	o.timed, o.by, o.head, o.stamp = true, ev.by, ev.head, ev.Stamp
-	o.near, o.time = near, o.clock.unix(ev.Stamp, near)
-	return o.time
+	o.by, o.head = ev.by, ev.head
+	o.turn++
 }
 
 // NewJoiner returns a Joiner that remembers nothing.
@@ -79,20 +86,21 @@ func NewJoiner() *Joiner {
 // Source sets the options of a source. One that was never set is read as UTC.
 func (j *Joiner) Source(src uint32, o SourceOptions) {
 	s := j.source(src)
-	s.clock, s.timed = clockFace{location: o.Location, reference: o.Reference}, false
+	s.clock = clockFace{location: o.Location, reference: o.Reference}
+	s.by, s.timed = nil, false
 }
 
 func (j *Joiner) source(src uint32) *sourceState {
-	if j.current != nil && j.currentID == src {
-		return j.current
+	if s := j.current; s != nil && s.id == src {
+		return s
 	}
 	j.Keep()
 	s := j.sources[src]
 	if s == nil {
-		s = &sourceState{}
+		s = &sourceState{id: src}
 		j.sources[src] = s
 	}
-	j.current, j.currentID = s, src
+	j.current = s
 	return s
 }
 
@@ -108,36 +116,38 @@ func (j *Joiner) Evicted() uint64 {
 // seq is the number of the line in its source, counting every line, and mark
 // the newest accepted time, 0 when there is none yet. A repeat becomes the
 // event it repeats, or [KindNone] when it is not certain which that is; its
-// texts are good until the next Join. The line that ev was parsed from must
-// stay as it is until the next Join, or [Joiner.Keep].
+// texts are good until the next Join. ev and the line that it was parsed from
+// must stay as they are until the next Join, or [Joiner.Keep].
 func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 	s := j.current
-	if s == nil || j.currentID != src {
+	if s == nil || s.id != src {
 		s = j.source(src)
 	}
 	near := mark
 	if near == 0 {
 		near = s.clock.reference
 	}
-	ev.Time = s.unix(ev, near)
+	if ev.by == nil || ev.by != s.by || ev.head != s.head || near != s.near {
+		s.begin(ev, near)
+	}
+	ev.Time = s.time
 	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins = 1, 0, 0, 0
-	if ev.Kind == KindRepeat {
-		if !s.last.repeat(seq, ev) {
-			s.last.valid = false
-			ev.reset()
-			ev.Time, ev.Count = s.unix(ev, near), 1
-			return nil
-		}
-	} else {
+	switch {
+	case ev.Kind != KindRepeat:
 		if ev.Repeat > 0 {
 			ev.Count = min(ev.Repeat, maxRepeat)
 		}
 		s.last.set(seq, ev)
+	case !s.repeat(seq, ev):
+		return nil
 	}
-	return j.join(src, s, ev)
+	if k := ev.Kind; k >= SMTPDConnect && k <= SMTPDTLSCert { // most lines
+		return j.smtpd(s, ev)
+	}
+	return j.other(s, ev)
 }
 
-// Keep copies what is remembered of the last line, which may then be
+// Keep copies what is remembered of the last line. It and its event may then be
 // overwritten.
 func (j *Joiner) Keep() {
 	if j.current != nil {
@@ -145,20 +155,16 @@ func (j *Joiner) Keep() {
 	}
 }
 
-// join finds the session and the message of ev and fills in what they tell.
-func (j *Joiner) join(src uint32, o *sourceState, ev *Event) *Session {
+// other finds the session and the message of an event that is not of an smtpd,
+// and fills in what they tell.
+func (j *Joiner) other(o *sourceState, ev *Event) *Session {
 	switch k := ev.Kind; {
-	case k >= SMTPDConnect && k <= SMTPDTLSCert:
-		if k == SMTPDProxyReject || k == SMTPDNumericHostname {
-			return nil // name no client, so there is nothing to score
-		}
-		return j.smtpd(src, o, ev)
 	case k >= PostscreenConnect && k <= PostscreenDisconnect:
-		return j.postscreen(src, o, ev)
+		return j.postscreen(o, ev)
 	case k >= CleanupReject && k <= CleanupMilterHeader:
-		j.cleanup(src, o, ev)
+		j.cleanup(o, ev)
 	case k == KindActive:
-		j.active(src, o, ev)
+		j.active(o, ev)
 	case k == DovecotLoginOK:
 		j.good(ev, &ev.Logins, 1)
 	}
@@ -172,20 +178,32 @@ func (j *Joiner) good(ev *Event, field *uint32, n uint32) {
 	}
 }
 
-func (j *Joiner) smtpd(src uint32, o *sourceState, ev *Event) *Session {
+// smtpd does so for one of an smtpd.
+func (j *Joiner) smtpd(o *sourceState, ev *Event) *Session {
 	if ev.PID == 0 {
 		return nil
 	}
-	from := o.origin(src, ev)
+	from := &o.names[len(ev.Tag)%len(o.names)] // o.origin(ev), in line
+	if from.turn != o.turn {
+		from.set(o, ev)
+	}
 	k := from.tagKey
 	k.mixUint(uint64(ev.PID))
-	if ev.Kind == SMTPDDisconnect {
-		*j.hosts.put(from.hostKey) = ev.Commands.Present
+	switch ev.Kind {
+	case SMTPDConnect, SMTPDConnectUnknown:
+		return j.session(j.sessions, k, ev, true)
+	case SMTPDDisconnect:
+		if n := (hostSummary{from.hostKey, ev.Commands.Present}); n != j.noted {
+			j.noted = n
+			*j.hosts.put(n.host) = n.present
+		}
 		s := j.last(k, ev)
 		j.summary(s, ev)
 		return s
+	case SMTPDProxyReject, SMTPDNumericHostname:
+		return nil // name no client, so there is nothing to score
 	}
-	s := j.session(j.sessions, k, ev, ev.Kind == SMTPDConnect || ev.Kind == SMTPDConnectUnknown)
+	s := j.session(j.sessions, k, ev, false)
 	switch ev.Kind {
 	case SMTPDPTRMismatch:
 		if s.Failed == 0 && s.Marks == [4]uint64{} {
@@ -274,11 +292,11 @@ func (j *Joiner) summary(s *Session, ev *Event) {
 	j.good(ev, &ev.Messages, n-min(n, s.Rejected))
 }
 
-func (j *Joiner) postscreen(src uint32, o *sourceState, ev *Event) *Session {
+func (j *Joiner) postscreen(o *sourceState, ev *Event) *Session {
 	if !ev.Client.IsValid() || ev.Port == 0 {
 		return nil
 	}
-	k := o.origin(src, ev).hostKey
+	k := o.origin(ev).hostKey
 	a := ev.Client.As16()
 	k.mix(a[:])
 	k.mixUint(uint64(ev.Port))
@@ -323,8 +341,8 @@ func (j *Joiner) byQueueID(k key, ev *Event) *message {
 
 // cleanup gives a line of cleanup the client of its queue ID, and tells the
 // session of a message that was refused or dropped after all.
-func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
-	m := j.byQueueID(o.origin(src, ev).hostKey, ev)
+func (j *Joiner) cleanup(o *sourceState, ev *Event) {
+	m := j.byQueueID(o.origin(ev).hostKey, ev)
 	if m == nil {
 		return
 	}
@@ -349,8 +367,8 @@ func (j *Joiner) cleanup(src uint32, o *sourceState, ev *Event) {
 // accepted, on hosts whose disconnects carry no summary (Postfix before 3.0).
 // From then on nobody asks for the queue ID again: in the order in which Postfix
 // logs, cleanup is done with it, and later activations are retries.
-func (j *Joiner) active(src uint32, o *sourceState, ev *Event) {
-	k := o.origin(src, ev).hostKey
+func (j *Joiner) active(o *sourceState, ev *Event) {
+	k := o.origin(ev).hostKey
 	summaries := j.hosts.get(k)
 	k.mix(ev.QueueID)
 	slot, e := j.messages.find(k)

@@ -378,6 +378,42 @@ func TestTableAgainstSlice(t *testing.T) {
 	}
 }
 
+// TestMixByWords holds mix against its definition: the length, all whole words
+// of eight bytes, and what is left.
+func TestMixByWords(t *testing.T) {
+	text := []byte("a host, a tag or a queue ID of any length at all")
+	for n := range len(text) + 1 {
+		var got, want key
+		got.mix(text[:n])
+		want.mixUint(uint64(n))
+		word := uint64(0)
+		for i, c := range text[:n] {
+			word |= uint64(c) << (8 * (i % 8))
+			if i%8 == 7 {
+				want.mixUint(word)
+				word = 0
+			}
+		}
+		want.mixUint(word)
+		if got != want {
+			t.Errorf("%d bytes: %x, want %x", n, got, want)
+		}
+	}
+}
+
+// Lines that a Parser reads by itself find their origin by the length of the
+// tag alone.
+func TestTagsHavePlaces(t *testing.T) {
+	var o sourceState
+	for i, a := range lanes {
+		for _, b := range lanes[:i] {
+			if n := len(o.names); len(a.tag)%n == len(b.tag)%n {
+				t.Errorf("%q and %q have one place", a.tag, b.tag)
+			}
+		}
+	}
+}
+
 func TestJoinerIsBounded(t *testing.T) {
 	j := NewJoiner()
 	ev := parsed(t, "Nov 23 08:00:00 mx1 postfix/smtpd[1]: AAAAAA1: client=unknown[192.0.2.7]")

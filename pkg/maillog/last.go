@@ -3,12 +3,11 @@ package maillog
 import "bytes"
 
 // A lastLine is the last event of a source, as the texts it was parsed from.
-// They lie in the line until they are kept.
 type lastLine struct {
 	seq   uint64
-	pid   uint32
+	ev    *Event // until it is kept; the rest is good when it is nil
 	valid bool
-	kept  bool
+	pid   uint32
 	host  []byte
 	tag   []byte
 	msg   []byte
@@ -16,32 +15,44 @@ type lastLine struct {
 }
 
 // set remembers ev.
-func (l *lastLine) set(seq uint64, ev *Event) {
-	l.seq, l.pid = seq, ev.PID
-	l.valid = len(ev.Host)+len(ev.Tag)+len(ev.Message) <= maxLastBytes && ev.Kind > KindActive
-	l.kept = false
-	l.host, l.tag, l.msg = ev.Host, ev.Tag, ev.Message
+func (l *lastLine) set(seq uint64, ev *Event) { l.seq, l.ev = seq, ev }
+
+// forget makes it certain that nothing repeats the last event.
+func (l *lastLine) forget() { l.ev, l.valid = nil, false }
+
+// keep copies the texts out of the event.
+func (l *lastLine) keep() {
+	ev := l.ev
+	if ev == nil {
+		return
+	}
+	l.ev = nil
+	h, t := len(ev.Host), len(ev.Host)+len(ev.Tag)
+	l.valid = t+len(ev.Message) <= maxLastBytes && ev.Kind > KindActive
+	if !l.valid {
+		return
+	}
+	l.pid = ev.PID
+	l.text = append(append(append(l.text[:0], ev.Host...), ev.Tag...), ev.Message...)
+	l.host, l.tag, l.msg = l.text[:h:h], l.text[h:t:t], l.text[t:]
 }
 
-// keep copies the texts out of the line.
-func (l *lastLine) keep() {
-	if l.kept {
-		return
+// repeat is [lastLine.repeat]; what it is not certain of becomes no event.
+func (o *sourceState) repeat(seq uint64, ev *Event) bool {
+	if o.last.repeat(seq, ev) {
+		return true
 	}
-	l.kept = true
-	if !l.valid {
-		l.host, l.tag, l.msg = nil, nil, nil
-		return
-	}
-	h, t := len(l.host), len(l.host)+len(l.tag)
-	l.text = append(append(append(l.text[:0], l.host...), l.tag...), l.msg...)
-	l.host, l.tag, l.msg = l.text[:h:h], l.text[h:t:t], l.text[t:]
+	o.last.forget()
+	ev.reset()
+	ev.Time, ev.Count = o.time, 1
+	return false
 }
 
 // repeat turns the repeat line ev into the event it repeats, with the time of
 // the repeat line. It is certain only for the line right before it, of the
 // same host.
 func (l *lastLine) repeat(seq uint64, ev *Event) bool {
+	l.keep()
 	n := min(ev.Repeat, maxRepeat)
 	if !l.valid || l.seq+1 != seq || n == 0 {
 		return false
@@ -49,7 +60,6 @@ func (l *lastLine) repeat(seq uint64, ev *Event) bool {
 	if len(ev.Host) > 0 && !bytes.Equal(l.host, ev.Host) {
 		return false
 	}
-	l.keep()
 	at := ev.Time
 	ev.Host, ev.Tag, ev.Message, ev.PID = l.host, l.tag, l.msg, l.pid
 	if !ParseMessage(ev) {

@@ -13,6 +13,7 @@ import (
 // Encode writes all that j remembers but for the options of its sources,
 // straight from its memory. The same state gives the same bytes.
 func (j *Joiner) Encode(w *wire.Writer) {
+	j.Keep()
 	w.Uint(j.serial)
 	encodeSessions(w, j.sessions)
 	encodeSessions(w, j.screens)
@@ -95,7 +96,7 @@ func (j *Joiner) Decode(r *wire.Reader) error {
 	}
 	n.sources = j.sources
 	for _, s := range n.sources {
-		s.last.valid = false
+		s.last.forget()
 	}
 	for id, l := range last {
 		n.source(id).last = l
@@ -148,7 +149,6 @@ func decodeLasts(r *wire.Reader) map[uint32]lastLine {
 		last = int64(id)
 		l.seq, l.pid = r.Uint(), r.Fixed32()
 		l.host, l.tag, l.msg = r.Bytes(maxLastBytes), r.Bytes(maxLastBytes), r.Bytes(maxLastBytes)
-		l.kept = true // in memory of its own
 		if len(l.host)+len(l.tag)+len(l.msg) > maxLastBytes {
 			r.Fail(errors.New("the last line of a source is too long"))
 		}

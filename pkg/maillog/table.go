@@ -1,7 +1,6 @@
 package maillog
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
 )
@@ -16,13 +15,17 @@ type key struct{ a, b uint64 } // no array: those are not passed in registers
 // keys are part of the saved state.
 func (k *key) mix(b []byte) {
 	k.mixUint(uint64(len(b)))
-	for len(b) >= 8 {
-		k.mixUint(binary.LittleEndian.Uint64(b))
-		b = b[8:]
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		k.mixUint(load(b, i))
 	}
-	var v uint64
-	for i, c := range b {
-		v |= uint64(c) << (8 * i)
+	var v uint64 // of what is left
+	if i > 0 {
+		v = load(b, len(b)-8) >> (8 * (i + 8 - len(b)))
+	} else {
+		for i, c := range b {
+			v |= uint64(c) << (8 * i)
+		}
 	}
 	k.mixUint(v)
 }

@@ -63,9 +63,8 @@ func (c *collector) add(out *engine.Outcome) bool {
 	if out.At == 0 {
 		return true
 	}
-	ev := out.Event
 	events := uint64(1)
-	if ev.Kind == maillog.KindActive { // good evidence at most, of what smtpd told before
+	if out.Event.Kind == maillog.KindActive { // good evidence at most, of what smtpd told before
 		events = 0
 	}
 	switch out.Verdict {
@@ -76,15 +75,17 @@ func (c *collector) add(out *engine.Outcome) bool {
 		return true
 	}
 	c.r.Events += events
-	if c.first == 0 || out.At < c.first {
-		c.first = out.At
+	if out.At != c.last { // then both are known
+		if c.first == 0 || out.At < c.first {
+			c.first = out.At
+		}
+		c.last = max(c.last, out.At)
 	}
-	c.last = max(c.last, out.At)
 	if out.Note == nil { // no client
 		return true
 	}
 	if *out.Note == 0 {
-		*out.Note = c.clients.index(ev.Client) + 1
+		*out.Note = c.clients.index(out.Event.Client) + 1
 	}
 	good := out.Good()
 	if good|out.Offences == 0 { // most lines
@@ -106,7 +107,7 @@ func (c *collector) add(out *engine.Outcome) bool {
 		c.r.TooLate += uint64(out.Offences)
 		return true
 	case engine.Prevented:
-		if good > 0 && !member(out.Ban, ev.Client) {
+		if good > 0 && !member(out.Ban, out.Event.Client) {
 			c.r.Collateral.Messages += uint64(good)
 			x.Collat += good
 		}

@@ -74,9 +74,8 @@ type player struct {
 	c      *collector
 	custom bool
 
-	parser  maillog.Parser       // of play
-	events  [ahead]maillog.Event // of feed
-	numbers [ahead]uint64        // of their lines
+	parser  maillog.Parser // of play
+	found   [ahead]found   // of feed
 	began   bool
 	horizon int64
 	lines   uint64
@@ -85,6 +84,12 @@ type player struct {
 
 	timeless uint64 // lines that begin with no time
 	bare     Sample // the first of them
+}
+
+// A found is an event and the number of its line.
+type found struct {
+	ev   maillog.Event
+	line uint64
 }
 
 const (
@@ -175,24 +180,32 @@ func (p *player) play(block *source.Block) error {
 // an event that is a few lines ahead.
 func (p *player) feed(in events, l *lines, block *source.Block) error {
 	p.begin(block)
-	defer p.e.Keep()
-	for more := true; more; {
-		n := 0
-		for ; n < ahead; n++ {
-			if p.numbers[n], more = in.next(&p.events[n]); !more {
-				break
-			}
-			p.c.clients.fetch(p.e.Expect(&p.events[n]))
-		}
-		for i := range n {
-			if !p.c.add(p.e.FeedLent(0, p.numbers[i], &p.events[i])) {
-				p.countTo(p.numbers[i], block)
+	for n := ahead; n == ahead; {
+		n = p.find(in)
+		for i := range p.found[:n] {
+			x := &p.found[i]
+			if !p.c.add(p.e.FeedLent(0, x.line, &x.ev)) {
+				p.countTo(x.line, block)
 				return errPast
 			}
 		}
+		p.e.Keep()
 	}
 	p.count(l, block)
 	return nil
+}
+
+// find reads the next events, and has what is known of their clients fetched.
+func (p *player) find(in events) (n int) {
+	for n = range p.found {
+		x := &p.found[n]
+		var ok bool
+		if x.line, ok = in.next(&x.ev); !ok {
+			return n
+		}
+		p.c.clients.fetch(p.e.Expect(&x.ev))
+	}
+	return ahead
 }
 
 // countTo counts the lines of a block in front of the one with that number: the
@@ -204,7 +217,7 @@ func (p *player) countTo(number uint64, block *source.Block) {
 	}
 	l := lines{parser: new(maillog.Parser), data: block.Data[:end], number: block.FirstLine, custom: p.custom}
 	for more := true; more; {
-		_, more = l.next(&p.events[0])
+		_, more = l.next(&p.found[0].ev)
 	}
 	p.count(&l, block)
 }

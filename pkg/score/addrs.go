@@ -11,7 +11,7 @@ type addrs struct {
 	chunks [][]netip.Addr // none empty
 }
 
-const chunkAddrs = 512
+const chunkAddrs = 256
 
 // chunk is the index of the chunk where a is or belongs.
 func (s *addrs) chunk(a netip.Addr) int {
