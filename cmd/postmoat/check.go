@@ -59,17 +59,16 @@ Exit code 0: all is well. 1: something is wrong.`,
 				}
 				return errors.Join(errs...)
 			}
-			for _, w := range cfg.Warnings() {
+			for _, w := range cfg.Warnings(rules) {
 				fmt.Fprintln(out, "warning: "+w)
 			}
-			if idle := rules.Idle(); len(idle) > 0 {
-				fmt.Fprintf(out, "warning: %d shipped rules are out, because none of their windows is configured: %s\n", len(idle), strings.Join(idle, ", "))
-			}
-			for _, name := range rules.Unused() {
-				fmt.Fprintf(out, "warning: window %q: no rule names it, so nothing ever counts there\n", name)
-			}
-			if _, err := fmt.Fprintf(out, "%s: ok\n%d rules of %s: ok, their examples read as they say\n", cfg.name(), len(rules.Rules()), strings.Join(cfg.Rules, ", ")); err != nil {
-				return err
+			fmt.Fprintf(out, "%s: ok\n", cfg.name())
+			if len(cfg.Rules) > 0 {
+				untold := ""
+				if n := len(rules.Untold()); n > 0 {
+					untold = fmt.Sprintf("; %d have no example that matches: %s", n, strings.Join(rules.Untold(), ", "))
+				}
+				fmt.Fprintf(out, "%d rules of %s: ok, their examples read as they say%s\n", len(rules.Rules()), strings.Join(cfg.Rules, ", "), untold)
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), firewallTimeout)
 			defer cancel()

@@ -72,6 +72,7 @@ rules: [builtin]
 	}
 	got := load(written)
 	got.Allow.Networks[0].Pos = want.Allow.Networks[0].Pos
+	got.At = want.At
 	if !reflect.DeepEqual(got.Config, want.Config) {
 		t.Errorf("%+v, want %+v, of\n%s", got.Config, want.Config, written)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +95,7 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if r == nil {
 				return err
 			}
-			r.Notes = append(notes, r.Notes...)
+			r.Notes = slices.Concat(cfg.Never(rules), notes, r.Notes)
 			w := bufio.NewWriter(c.OutOrStdout())
 			if format == "json" {
 				err = errors.Join(err, r.JSON(w))

@@ -19,6 +19,9 @@ func (l *loaded) daemonSettings(ctx context.Context, log *slog.Logger) (daemon.S
 	if err != nil {
 		return daemon.Settings{}, err
 	}
+	for _, w := range l.Warnings(rules) {
+		log.Warn("the configuration does less than it seems", "why", w)
+	}
 	s := daemon.Settings{Engine: l.engine(rules, nil), Allow: l.allowOptions(true)}
 	s.Allow.SSHConnection = "" // that of who starts the daemon is nobody's
 	if s.Sources, err = l.sources(ctx, log); err != nil {

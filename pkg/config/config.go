@@ -45,6 +45,8 @@ type Config struct {
 	Control  Control
 	Metrics  Metrics
 	Clients  int // most clients that are remembered at each door
+
+	At map[string]rule.Pos // where the keys that the file has stand, by path: "windows.burst"
 }
 
 // Sources are where lines come from.
@@ -144,8 +146,9 @@ func readFile(file string) ([]byte, error) {
 }
 
 func parse(file string, text []byte) (*Config, error) {
-	r := &reader{file: file, dir: filepath.Dir(file)}
 	c := Default()
+	c.At = map[string]rule.Pos{}
+	r := &reader{file: file, dir: filepath.Dir(file), at: c.At}
 	if doc := r.document(text); doc != nil {
 		r.config(doc, c)
 	}

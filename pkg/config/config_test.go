@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ var compare = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 	cmpopts.EquateEmpty(),
+	cmpopts.IgnoreFields(Config{}, "At"), // see TestWarnings
 }
 
 // mistakes runs read over each file of a folder and compares its error with
@@ -88,7 +90,7 @@ func TestDefaultWorks(t *testing.T) {
 	if err := c.Cover6.Check(64); err != nil {
 		t.Error(err)
 	}
-	if w := c.Warnings(); len(w) != 0 {
+	if w := c.Warnings(inForce(t, c, oneRule)); len(w) != 0 {
 		t.Errorf("the default warns: %v", w)
 	}
 }
@@ -159,19 +161,66 @@ func unwrapAll(err error) error {
 	}
 }
 
+// inForce are some rules, compiled for the windows of c.
+func inForce(t *testing.T, c *Config, text string) *rule.Set {
+	t.Helper()
+	specs, err := parseRules("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range specs {
+		specs[i].Builtin = true // a window that is not there makes them idle
+	}
+	var windows []string
+	for _, w := range c.Windows {
+		windows = append(windows, w.Name)
+	}
+	set, err := rule.Compile(specs, windows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+const (
+	oneRule  = "rules: [{name: a, about: x, when: {kind: smtpd.reject}, weight: 1}]"
+	twoRules = "rules: [{name: a, about: x, when: {kind: smtpd.reject}, weight: 1, windows: [burst]}, {name: b, about: x, when: {kind: smtpd.reject}, weight: 1, windows: [day]}]"
+)
+
 func TestWarnings(t *testing.T) {
-	for _, c := range []struct{ text, want string }{
-		{"rules: []", "rules: there are none"},
-		{"allow: {networks: [0.0.0.0/0]}", "x.yaml:1: allow.networks: 0.0.0.0/0 is everybody"},
-		{"allow: {private: false}", "allow.private: false"},
-		{"doors: {login: []}", "doors.login: has no ports"},
+	for _, c := range []struct {
+		text, rules string
+		never       int // warnings that say that nobody will be banned
+		want        []string
+	}{
+		{"rules: []", "", 1, []string{"x.yaml:1: rules: there are none, so nothing is an offence and nobody will ever be banned"}},
+		{"\nrules: [/etc/a.yaml]", "", 1, []string{"x.yaml:2: rules: none in them is in force, so nothing"}},
+		{"", "", 1, []string{"rules: none in them is in force"}},
+		{"windows:\n  own: {span: 1h, limit: 9}", twoRules, 1, []string{"x.yaml:1: windows: none of the 2 shipped rules names one of these"}},
+		{"windows:\n  burst: {span: 1h, limit: 9}", twoRules, 0, []string{"x.yaml:1: windows: 1 shipped rules are out, because none of their windows is configured: b"}},
+		{"windows:\n  burst: {span: 1h, limit: 9}\n  day: {span: 1h, limit: 9}\n  own: {span: 1h, limit: 9}", twoRules, 0, []string{"x.yaml:4: windows.own: no rule names it"}},
+		{"allow: {networks: [0.0.0.0/0]}", oneRule, 1, []string{"x.yaml:1: allow.networks: 0.0.0.0/0 is everybody"}},
+		{"allow:\n  private: false", oneRule, 0, []string{"x.yaml:2: allow.private: false"}},
+		{"doors: {login: []}", oneRule, 0, []string{"x.yaml:1: doors.login: has no ports"}},
+		{"rules: []\nallow: {private: false}", "", 1, []string{"x.yaml:1: rules: there", "x.yaml:2: allow.private"}},
 	} {
 		cfg, err := parse("x.yaml", []byte(c.text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w := cfg.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], c.want) {
-			t.Errorf("%s: %q", c.text, w)
+		set := inForce(t, cfg, c.rules)
+		got := cfg.Warnings(set)
+		if len(got) != len(c.want) {
+			t.Errorf("%q: %q", c.text, got)
+			continue
+		}
+		for i, w := range c.want {
+			if !strings.HasPrefix(got[i], w) {
+				t.Errorf("%q: %q, want %q", c.text, got[i], w)
+			}
+		}
+		if never := cfg.Never(set); !slices.Equal(never, got[:c.never]) {
+			t.Errorf("%q: nobody is banned, says %q", c.text, never)
 		}
 	}
 }

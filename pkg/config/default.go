@@ -1,8 +1,12 @@
 package config
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/postmoat/postmoat/pkg/cover"
 	"github.com/postmoat/postmoat/pkg/maillog"
+	"github.com/postmoat/postmoat/pkg/rule"
 	"github.com/postmoat/postmoat/pkg/score"
 )
 
@@ -104,25 +108,56 @@ metrics: {listen: ""}
 limits: {clients: 1000000}
 `
 
-// Warnings say what is probably not meant: the configuration works, but does
-// less than it seems to.
-func (c *Config) Warnings() []string {
+// Never says why the configuration with these rules can ban nobody at all, or
+// nobody of a family of addresses.
+func (c *Config) Never(rules *rule.Set) []string {
+	const never = "so nothing is an offence and nobody will ever be banned"
 	var out []string
-	if len(c.Rules) == 0 {
-		out = append(out, "rules: there are none, so nothing is an offence and nobody will ever be banned: write [builtin]")
+	switch idle := len(rules.Idle()); {
+	case len(rules.Rules()) > 0:
+	case idle > 0:
+		out = append(out, c.warning("windows", "none of the %d shipped rules names one of these, %s: keep burst, day and spray, or write rules that name yours", idle, never))
+	case len(c.Rules) == 0:
+		out = append(out, c.warning("rules", "there are none, %s: write [builtin]", never))
+	default:
+		out = append(out, c.warning("rules", "none in them is in force, %s: write [builtin]", never))
 	}
 	for _, n := range c.Allow.Networks {
 		if n.Prefix.Bits() == 0 {
 			out = append(out, n.Pos.String()+": allow.networks: "+n.Prefix.String()+" is everybody: none of that family will ever be banned")
 		}
 	}
+	return out
+}
+
+// Warnings say what is probably not meant: the configuration works, but does
+// less with these rules than it seems to. They begin with those of Never.
+func (c *Config) Warnings(rules *rule.Set) []string {
+	out := c.Never(rules)
+	if len(rules.Rules()) > 0 {
+		if idle := rules.Idle(); len(idle) > 0 {
+			out = append(out, c.warning("windows", "%d shipped rules are out, because none of their windows is configured: %s", len(idle), strings.Join(idle, ", ")))
+		}
+		for _, name := range rules.Unused() {
+			out = append(out, c.warning("windows."+name, "no rule names it, so nothing ever counts there"))
+		}
+	}
 	if !c.Allow.Private {
-		out = append(out, "allow.private: false: a host of your own network can be banned, a proxy or container gateway in front of Postfix too")
+		out = append(out, c.warning("allow.private", "false: a host of your own network can be banned, a proxy or container gateway in front of Postfix too"))
 	}
 	for d, ports := range c.Doors {
 		if len(ports) == 0 {
-			out = append(out, "doors."+maillog.Door(d).String()+": has no ports: a network that offends there is not cut off from anything")
+			out = append(out, c.warning("doors."+maillog.Door(d).String(), "has no ports: a network that offends there is not cut off from anything"))
 		}
 	}
 	return out
+}
+
+// warning is about a key, and says where it stands if the file has it.
+func (c *Config) warning(key, format string, args ...any) string {
+	text := key + ": " + fmt.Sprintf(format, args...)
+	if at, ok := c.At[key]; ok {
+		text = at.String() + ": " + text
+	}
+	return text
 }

@@ -31,6 +31,7 @@ func (e *Error) Error() string { return e.Pos.String() + ": " + e.Msg }
 type reader struct {
 	file string
 	dir  string // what relative paths start from
+	at   map[string]rule.Pos
 	errs []error
 }
 
@@ -144,6 +145,9 @@ func (r *reader) mapping(path string, n *yaml.Node, f fields) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		read := f[key.Value]
+		if r.at != nil {
+			r.at[join(path, key.Value)] = r.pos(key)
+		}
 		switch {
 		case key.Kind != yaml.ScalarNode || read == nil:
 			hint := rule.DidYouMean(key.Value, known)

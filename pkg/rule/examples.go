@@ -45,6 +45,18 @@ func (s *Set) CheckExamples() []ExampleError {
 	return out
 }
 
+// Untold names the rules without an example that matches: nothing says that
+// they ever match a line.
+func (s *Set) Untold() []string {
+	var out []string
+	for _, r := range s.rules {
+		if len(r.spec.Match) == 0 {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
 // misses reads one line and says why it matches no rule, "" when it does.
 func (s *Set) misses(line string) string {
 	var ev maillog.Event
