@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -68,11 +69,14 @@ func (r *reader) document(text []byte) *yaml.Node {
 		r.errs = append(r.errs, &Error{Pos: rule.Pos{File: r.file}, Msg: "is larger than 1 MiB: that is no configuration"})
 		return nil
 	}
+	if !r.utf8(text) {
+		return nil
+	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
 	if err := d.Decode(&doc); err != nil {
 		if !errors.Is(err, io.EOF) {
-			r.syntax(err)
+			r.syntax(text, err)
 		}
 		return nil
 	}
@@ -80,7 +84,7 @@ func (r *reader) document(text []byte) *yaml.Node {
 	case err == nil:
 		r.fail(&second, "a second document begins here and would be ignored: take the --- out, or make it a file of its own")
 	case !errors.Is(err, io.EOF):
-		r.syntax(err)
+		r.syntax(text, err)
 		return nil
 	}
 	if len(doc.Content) == 0 {
@@ -93,13 +97,34 @@ func (r *reader) document(text []byte) *yaml.Node {
 	return root
 }
 
-func (r *reader) syntax(err error) {
+// utf8 finds what the YAML package refuses without a line: a comment in
+// Latin-1, mostly. UTF-16 with its mark is YAML too.
+func (r *reader) utf8(text []byte) bool {
+	if utf8.Valid(text) || bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return true
+	}
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		if !utf8.Valid(line) {
+			r.fail(&yaml.Node{Line: i + 1}, "not valid UTF-8 (%q): save the file as UTF-8", cut(string(bytes.TrimSpace(line))))
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reader) syntax(file []byte, err error) {
 	text := err.Error()
 	m := yamlLine().FindStringSubmatch(text)
 	n := &yaml.Node{}
 	if m != nil {
 		n.Line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
+	}
+	if lines := bytes.Split(file, []byte("\n")); n.Line > 0 && n.Line <= len(lines) {
+		line := lines[n.Line-1]
+		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(indent, '\t') >= 0 {
+			text += ": indent with blanks, not with tabs"
+		}
 	}
 	r.fail(n, "not valid YAML: %s", text)
 }
