@@ -44,7 +44,9 @@ func (n *connection) dial(c *cobra.Command) (*control.Client, error) {
 	case err != nil:
 		fmt.Fprintf(c.ErrOrStderr(), "postmoat: the configuration can't be used (%s), so the daemon is looked for at %s\n", clean(firstLine(err.Error())), path)
 	}
-	return control.Dial(path), nil
+	d := control.Dial(path)
+	d.Warn = func(text string) { fmt.Fprintf(c.ErrOrStderr(), "postmoat: warning: %s\n", clean(text)) }
+	return d, nil
 }
 
 // path is where the daemon listens; with an error, where it does by default.

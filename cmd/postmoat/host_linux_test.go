@@ -34,6 +34,7 @@ type host struct {
 	log    *os.File
 	client *control.Client
 
+	around  []string      // the program that starts the daemon, and its arguments; empty: none
 	process *exec.Cmd     // the daemon; nil: was never started
 	ended   chan struct{} // closed when it has
 	ready   time.Time     // when the daemon said that it was
@@ -112,7 +113,8 @@ func (h *host) start(args ...string) {
 	if h.said == nil {
 		h.said = new(bytes.Buffer)
 	}
-	h.process = exec.Command(h.bin, append([]string{"run", "--user", "root", "--config", h.config}, args...)...)
+	args = slices.Concat(h.around, []string{h.bin, "run", "--user", "root", "--config", h.config}, args)
+	h.process = exec.Command(args[0], args[1:]...)
 	h.process.Env = append(os.Environ(), "NOTIFY_SOCKET="+path)
 	h.process.Stderr = h.said
 	h.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

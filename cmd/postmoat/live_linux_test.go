@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -182,5 +187,67 @@ func TestLiveDryRun(t *testing.T) {
 	h.stop()
 	if d := cmp.Diff(before, rules()); d != "" {
 		t.Errorf("the firewall was touched at the end:\n%s", d)
+	}
+}
+
+// TestLiveFullDisk: an operator whose ban the disk does not take is told so at
+// once, and no more when there is space again.
+func TestLiveFullDisk(t *testing.T) {
+	firewalltest.NeedNamespace(t)
+	firewalltest.NeedTool(t, "unshare")
+	firewalltest.NeedTool(t, "mount")
+	h := newHost(t, program(t), "")
+	state := filepath.Join(h.dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.around = []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=256k none "$0" && exec "$@"`, state}
+	h.start("--dry-run")
+
+	const warning = "postmoat: warning: the disk does not take"
+	if out := h.run("ban", "192.0.2.1"); strings.Contains(out, warning) || !strings.Contains(out, "banned 192.0.2.1/32") {
+		t.Errorf("while there is space: %s", out)
+	}
+	// The disk as the daemon sees it.
+	ballast := filepath.Join(fmt.Sprintf("/proc/%d/root", h.process.Process.Pid), state, "ballast")
+	f, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 512))
+	}
+	f.Close()
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	// What is in its last page has room yet.
+	told := 0
+	for i := range 60 {
+		out := h.run("ban", fmt.Sprintf("192.0.2.%d", 2+i), "--because", strings.Repeat("because ", 20))
+		if strings.Contains(out, warning) {
+			told++
+		}
+		if !strings.Contains(out, "banned 192.0.2.") {
+			t.Errorf("on a full disk: %s", out)
+		}
+	}
+	if told == 0 || h.status().Snapshot.Pending != told {
+		t.Errorf("told of %d bans that the disk did not take, %d wait", told, h.status().Snapshot.Pending)
+	}
+	if out := h.run("allow", "add", "198.51.100.7", "--persist"); !strings.Contains(out, warning) {
+		t.Errorf("allow add on a full disk: %s", out)
+	}
+	if out := h.run("list"); strings.Contains(out, warning) {
+		t.Errorf("a question is warned of: %s", out)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if out := h.run("ban", "192.0.2.250"); strings.Contains(out, warning) {
+		t.Errorf("there is space again: %s", out)
+	}
+	if n := h.status().Snapshot.Pending; n != 0 {
+		t.Errorf("%d records wait still", n)
 	}
 }

@@ -38,6 +38,14 @@ func (s *Server) carry(q *http.Request, refused int, do func(ctx context.Context
 	return nil
 }
 
+// done answers that a change was made.
+func (s *Server) done(w http.ResponseWriter, v any) error {
+	if n := s.d.Unwritten(); n > 0 {
+		w.Header().Set(warning, fmt.Sprintf("the disk does not take what operators do (records that wait: %d): it is lost if the daemon ends before there is space for its state", n))
+	}
+	return reply(w, http.StatusOK, v)
+}
+
 func (s *Server) ban(w http.ResponseWriter, q *http.Request) error {
 	var in BanRequest
 	if err := read(q, &in); err != nil {
@@ -77,7 +85,7 @@ func (s *Server) ban(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, out)
+	return s.done(w, out)
 }
 
 func (s *Server) unban(w http.ResponseWriter, q *http.Request) error {
@@ -119,7 +127,7 @@ func (s *Server) unban(w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	out.Lifted = list(out.Lifted)
-	return reply(w, http.StatusOK, out)
+	return s.done(w, out)
 }
 
 func (s *Server) allowAdd(w http.ResponseWriter, q *http.Request) error {
@@ -148,7 +156,7 @@ func (s *Server) allowAdd(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, out)
+	return s.done(w, out)
 }
 
 func (s *Server) allowRemove(w http.ResponseWriter, q *http.Request) error {
@@ -164,7 +172,7 @@ func (s *Server) allowRemove(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, PrefixRequest{p.String()})
+	return s.done(w, PrefixRequest{p.String()})
 }
 
 func (s *Server) reload(w http.ResponseWriter, q *http.Request) error {
@@ -181,7 +189,7 @@ func (s *Server) reload(w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	out.Changes = list(out.Changes)
-	return reply(w, http.StatusOK, out)
+	return s.done(w, out)
 }
 
 func (s *Server) pause(w http.ResponseWriter, q *http.Request) error {
@@ -199,7 +207,7 @@ func (s *Server) simple(w http.ResponseWriter, q *http.Request, what string, do 
 	if err := s.change(q, what, http.StatusConflict, do); err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, struct{}{})
+	return s.done(w, struct{}{})
 }
 
 // network reads a prefix or an address.

@@ -26,6 +26,10 @@ import (
 // A Client asks a running daemon. Its errors are *[Error] where something can
 // be said about them.
 type Client struct {
+	// Warn is told what the daemon has to say about a request that succeeded:
+	// that it could not write down what was done, say. It may be nil.
+	Warn func(text string)
+
 	socket string
 	http   *http.Client
 }
@@ -196,6 +200,9 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (io.Read
 		return nil, c.unreachable(err)
 	}
 	if a.StatusCode == http.StatusOK {
+		if text := a.Header.Get(warning); text != "" && c.Warn != nil {
+			c.Warn(text)
+		}
 		return a.Body, nil
 	}
 	defer a.Body.Close()

@@ -31,10 +31,14 @@ type Daemon interface {
 	Reload(ctx context.Context, by string) ([]string, error)
 	Pause(ctx context.Context, by string) error
 	Resume(ctx context.Context, by string) error
+	Unwritten() int
 	Subscribe(ctx context.Context) <-chan daemon.Event
 }
 
 var _ Daemon = (*daemon.Daemon)(nil)
+
+// warning is the header of an answer to a request that succeeded, but.
+const warning = "Postmoat-Warning"
 
 // Limits against clients that are broken or mean. Whoever may open the socket
 // may lift all bans, so these are no defence against a determined one.

@@ -29,6 +29,7 @@ type fakeDaemon struct {
 	err      error         // of every call
 	hang     chan struct{} // calls wait for it, or for their context
 	calls    int
+	waits    int           // records that wait for the disk
 	waiting  chan struct{} // told of each call that waits
 
 	bans   []daemon.BanRequest
@@ -99,6 +100,8 @@ func (f *fakeDaemon) Unban(ctx context.Context, r daemon.UnbanRequest) (daemon.U
 	f.unbans = append(f.unbans, r)
 	return daemon.Unbanned{Lifted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, nil
 }
+
+func (f *fakeDaemon) Unwritten() int { return f.waits }
 
 func (f *fakeDaemon) Allowlist() *allow.List { return f.allowed }
 

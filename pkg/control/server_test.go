@@ -191,6 +191,40 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestWarning: who changes something is told when the daemon cannot write it down.
+func TestWarning(t *testing.T) {
+	f := newFake(t)
+	path, _, _ := serving(t, f)
+	c := Dial(path)
+	defer c.Close()
+	var said []string
+	c.Warn = func(text string) { said = append(said, text) }
+	ctx := t.Context()
+	change := func() {
+		t.Helper()
+		_, err1 := c.Ban(ctx, BanRequest{Prefix: "203.0.113.0/24"})
+		_, err2 := c.Unban(ctx, UnbanRequest{All: true})
+		_, err3 := c.AllowAdd(ctx, AllowRequest{Prefix: "203.0.113.5"})
+		err := errors.Join(err1, err2, err3, c.AllowRemove(ctx, "203.0.113.5"), c.Pause(ctx), c.Resume(ctx))
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	change()
+	if len(said) > 0 {
+		t.Errorf("the disk takes all, and yet: %q", said)
+	}
+	f.waits = 3
+	change()
+	if len(said) != 6 || !strings.Contains(said[0], "wait: 3") {
+		t.Errorf("after 6 changes on a full disk: %q", said)
+	}
+	said = nil
+	if _, err := c.Status(ctx); err != nil || len(said) > 0 {
+		t.Errorf("a question: %v, %q", err, said)
+	}
+}
+
 // TestRefused: what makes no sense is refused before the daemon hears of it.
 func TestRefused(t *testing.T) {
 	f := newFake(t)

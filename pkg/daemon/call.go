@@ -218,6 +218,11 @@ func (c *core) unban(ctx context.Context, r UnbanRequest) (Unbanned, error) {
 	return u, nil
 }
 
+// Unwritten is how many of the things that operators did and firewalls counted
+// wait for the disk, which does not take them: they are lost if the daemon ends
+// before it does. It is for whoever has just changed something.
+func (d *Daemon) Unwritten() int { return d.ledger.Pending() }
+
 // Allowlist is the allowlist in force.
 func (d *Daemon) Allowlist() *allow.List {
 	k := d.collector()
