@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"time"
 )
 
@@ -35,7 +34,7 @@ func keepSmall(ctx context.Context, caughtUp <-chan struct{}) {
 	adjust := func() {
 		// A change waits for a collection that is under way, so small ones
 		// are not made.
-		if p := garbage(liveHeap()); p < set-set/8 || p > set+set/8 || p != set && p == leastGarbage {
+		if p := garbage(liveHeap(set)); p < set-set/8 || p > set+set/8 || p != set && p == leastGarbage {
 			debug.SetGCPercent(p)
 			set = p
 		}
@@ -68,8 +67,9 @@ const room = 32 << 20
 func giveRoom() {
 	var adjust func(alive uint64)
 	adjust = func(alive uint64) {
-		debug.SetGCPercent(roomy(alive))
-		runtime.AddCleanup(new(*byte), func(struct{}) { adjust(liveHeap()) }, struct{}{}) // after a collection
+		percent := roomy(alive)
+		debug.SetGCPercent(percent)
+		runtime.AddCleanup(new(*byte), func(struct{}) { adjust(liveHeap(percent)) }, struct{}{}) // after a collection
 	}
 	adjust(0)
 }
@@ -78,14 +78,14 @@ func giveRoom() {
 // less than this part of 4 MB.
 func roomy(alive uint64) int { return int(100 + room*100/max(alive, 4<<20)) }
 
-// liveHeap is what the last collection found alive, in bytes.
-func liveHeap() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(s)
-	if s[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return s[0].Value.Uint64()
+// liveHeap is what the last collection found alive, in bytes, a little more than
+// that, or up to 4 MB for less: that and so many percent of it is where the next
+// one begins. Package runtime/metrics knows it exactly, but makes its tables
+// whenever the program starts.
+func liveHeap(percent int) uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.NextGC / uint64(100+percent) * 100
 }
 
 // tunedByHand says whether the operator has said how memory is to be used. It

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"net/netip"
-	"runtime/metrics"
+	"runtime"
 	"slices"
 	"time"
 
@@ -182,12 +182,9 @@ func (c *core) bans() []Held {
 
 // memory is what the process has obtained from the system and not given back.
 func memory() uint64 {
-	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(s)
-	if s[0].Value.Kind() != metrics.KindUint64 || s[1].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return s[0].Value.Uint64() - s[1].Value.Uint64()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys - m.HeapReleased
 }
 
 // since is a time that may not have been.
