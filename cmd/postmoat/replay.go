@@ -89,7 +89,7 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			bar, done := progress(c.ErrOrStderr())
 			r, err := report.Replay(c.Context(), e, rules, report.Options{
 				Paths: args, Stdin: c.InOrStdin(), Location: loc, Now: now, Clock: time.Now(),
-				Since: from, Until: to, Top: top, Progress: bar,
+				Since: from, Until: to, Top: top, Brief: format == "json", Progress: bar,
 			})
 			done()
 			if r == nil {

@@ -28,8 +28,23 @@ func (c *client) addr() netip.Addr {
 // A clientTable maps addresses to their counts: open addressing, since a Go
 // map of addresses costs more than parsing the line.
 type clientTable struct {
-	all   []client
-	slots []slot
+	chunks []*[chunk]client // never moved: growing takes no memory twice
+	n      int              // clients in them
+	slots  []slot
+}
+
+const chunk = 512
+
+// at is the counts of an index.
+func (t *clientTable) at(i uint32) *client { return &t.chunks[i/chunk][i%chunk] }
+
+// all are the counts of all clients, in the order in which they came.
+func (t *clientTable) all(yield func(*client) bool) {
+	for i := range t.n {
+		if !yield(t.at(uint32(i))) {
+			return
+		}
+	}
 }
 
 // A slot leads to a client.
@@ -42,7 +57,7 @@ type slot struct {
 func (t *clientTable) index(a netip.Addr) uint32 {
 	b := a.As16()
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-	if 4*len(t.all) >= 3*len(t.slots) {
+	if 4*t.n >= 3*len(t.slots) {
 		t.grow()
 	}
 	h := (hi ^ lo*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
@@ -50,21 +65,25 @@ func (t *clientTable) index(a netip.Addr) uint32 {
 	mask := uint32(len(t.slots) - 1)
 	i := hash & mask
 	for ; t.slots[i].n != 0; i = (i + 1) & mask {
-		if s := t.slots[i]; s.hash == hash && t.all[s.n-1].hi == hi && t.all[s.n-1].lo == lo {
-			return s.n - 1
+		if s := t.slots[i]; s.hash == hash {
+			if c := t.at(s.n - 1); c.hi == hi && c.lo == lo {
+				return s.n - 1
+			}
 		}
 	}
-	t.all = append(t.all, client{hi: hi, lo: lo})
-	t.slots[i] = slot{hash, uint32(len(t.all))}
-	return uint32(len(t.all)) - 1
+	if t.n == chunk*len(t.chunks) {
+		t.chunks = append(t.chunks, new([chunk]client))
+	}
+	n := uint32(t.n)
+	t.n++
+	c := t.at(n)
+	c.hi, c.lo = hi, lo
+	t.slots[i] = slot{hash, n + 1}
+	return n
 }
 
-// fetch has the counts fetched whose index is 1 less than note; 0 is none.
-func (t *clientTable) fetch(note uint32) {
-	if note != 0 {
-		fetch.Line(unsafe.Pointer(&t.all[note-1]))
-	}
-}
+// fetch has the counts of an index fetched.
+func (t *clientTable) fetch(i uint32) { fetch.Line(unsafe.Pointer(t.at(i))) }
 
 func (t *clientTable) grow() {
 	old := t.slots

@@ -91,7 +91,7 @@ func (c *collector) add(out *engine.Outcome) bool {
 	if good|out.Offences == 0 { // most lines
 		return true
 	}
-	x := &c.clients.all[*out.Note-1]
+	x := c.clients.at(*out.Note - 1)
 	if good > 0 {
 		c.r.Good += uint64(good)
 		x.Good += good
@@ -225,11 +225,12 @@ func show(p netip.Prefix) string {
 
 func stamp(t int64) time.Time { return time.Unix(t, 0).UTC() }
 
-// finish makes the report.
-func (c *collector) finish(lines, notUnderstood uint64, samples []Sample, top int) *Report {
+// finish makes the report, without its lists.
+func (c *collector) finish(lines, notUnderstood uint64, samples []Sample) *Report {
 	c.closeMinute()
 	c.flush()
 	r := c.r
+	r.Bans = slices.Grow(r.Bans, c.e.Len())
 	for b := range c.e.Bans() {
 		s := ban.Spell{Ban: *b, End: ban.Running}
 		r.Bans = append(r.Bans, spell(&s))
@@ -246,21 +247,28 @@ func (c *collector) finish(lines, notUnderstood uint64, samples []Sample, top in
 	if r.Offences > 0 {
 		r.Prevented.Share = float64(r.Prevented.Events) / float64(r.Offences)
 	}
-	r.Clients = len(c.clients.all)
+	r.Clients = c.clients.n
+	for x := range c.clients.all {
+		if x.Collat > 0 {
+			r.Collateral.Clients++
+		}
+	}
+	return r
+}
+
+// lists makes what is for the text only.
+func (c *collector) lists(top int) {
 	c.topClients(top)
 	c.topRules()
 	c.attack()
-	return r
 }
 
 func (c *collector) topClients(top int) {
 	r := c.r
 	var noisy, hurt []*client
 	nets := map[netip.Prefix]*Network{}
-	for i := range c.clients.all {
-		x := &c.clients.all[i]
+	for x := range c.clients.all {
 		if x.Collat > 0 {
-			r.Collateral.Clients++
 			hurt = append(hurt, x)
 		}
 		if x.Offences == 0 {

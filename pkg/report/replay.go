@@ -31,7 +31,10 @@ type Options struct {
 	// lines before Since too. Zero: no bound.
 	Since, Until time.Time
 
-	Top      int // length of the lists of the report; 0: all
+	Top int // length of the lists of the report; 0: all
+	// Brief leaves out what the JSON form does not have: the lists of clients,
+	// networks and rules, and the attack.
+	Brief    bool
 	Progress func(read, total int64)
 }
 
@@ -61,7 +64,10 @@ func Replay(ctx context.Context, e *engine.Engine, rules *rule.Set, o Options) (
 	if err != nil && ctx.Err() != nil {
 		return nil, err
 	}
-	r := p.c.finish(p.lines, p.unknown, p.samples, o.Top)
+	r := p.c.finish(p.lines, p.unknown, p.samples)
+	if !o.Brief {
+		p.c.lists(o.Top)
+	}
 	r.Notes = append(p.notes(), notes(r, &stats, e.Stats())...)
 	return r, err
 }
@@ -203,7 +209,9 @@ func (p *player) find(in events) (n int) {
 		if x.line, ok = in.next(&x.ev); !ok {
 			return n
 		}
-		p.c.clients.fetch(p.e.Expect(&x.ev))
+		if note := p.e.Expect(&x.ev); note != 0 { // 1 more than the index
+			p.c.clients.fetch(note - 1)
+		}
 	}
 	return ahead
 }

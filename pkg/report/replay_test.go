@@ -43,10 +43,15 @@ func TestGolden(t *testing.T) {
 	}
 	for _, log := range logs {
 		t.Run(filepath.Base(filepath.Dir(log)), func(t *testing.T) {
-			r := replay(t, report.Options{Paths: []string{log}, Now: time.Date(2026, 7, 15, 0, 0, 0, 0, time.UTC), Top: 10})
-			var js, text bytes.Buffer
-			if err := r.JSON(&js); err != nil {
+			o := report.Options{Paths: []string{log}, Now: time.Date(2026, 7, 15, 0, 0, 0, 0, time.UTC), Top: 10}
+			r := replay(t, o)
+			o.Brief = true
+			var js, brief, text bytes.Buffer
+			if err := errors.Join(r.JSON(&js), replay(t, o).JSON(&brief)); err != nil {
 				t.Fatal(err)
+			}
+			if !bytes.Equal(js.Bytes(), brief.Bytes()) {
+				t.Errorf("JSON of a brief report:\n%s", brief.Bytes())
 			}
 			if err := r.Text(&text, 10); err != nil {
 				t.Fatal(err)

@@ -4,8 +4,10 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -118,10 +120,42 @@ type Attack struct {
 	PeakAt      time.Time
 }
 
-// JSON writes the report as one JSON object.
+// JSON writes the report as one JSON object, ban by ban: all of it at once would
+// lie in memory several times.
 func (r *Report) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
+	frame := *r
+	frame.Bans = []Ban{}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	if err := e.Encode(&frame); err != nil {
+		return err
+	}
+	head, tail, _ := strings.Cut(b.String(), "[]") // the only list
+	if _, err := io.WriteString(w, head+"["); err != nil {
+		return err
+	}
+	e.SetIndent("    ", "  ")
+	for i := range r.Bans {
+		b.Reset()
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		if err := e.Encode(&r.Bans[i]); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // the end of the line
+		if _, err := w.Write(b.Bytes()); err != nil {
+			return err
+		}
+	}
+	if len(r.Bans) > 0 {
+		tail = "\n  ]" + tail
+	} else {
+		tail = "]" + tail
+	}
+	_, err := io.WriteString(w, tail)
+	return err
 }
