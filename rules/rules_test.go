@@ -42,6 +42,9 @@ func TestShippedRulesAreWhole(t *testing.T) {
 	if idle := set.Idle(); len(idle) != 0 {
 		t.Errorf("no window for %v", idle)
 	}
+	for _, e := range set.CheckSense() {
+		t.Error(e)
+	}
 	for _, e := range set.CheckExamples() {
 		t.Error(e.Error())
 	}

@@ -50,14 +50,16 @@ Exit code 0: all is well. 1: something is wrong.`,
 			if err != nil {
 				return err
 			}
-			wrong := rules.CheckExamples()
-			wrong = append(wrong, rules.CheckHostile(hostileLines())...)
+			var wrong []error
+			for _, x := range rules.CheckSense() {
+				wrong = append(wrong, x)
+			}
+			examples := append(rules.CheckExamples(), rules.CheckHostile(hostileLines())...)
+			for i := range examples {
+				wrong = append(wrong, &examples[i])
+			}
 			if len(wrong) > 0 {
-				errs := make([]error, len(wrong))
-				for i := range wrong {
-					errs[i] = &wrong[i]
-				}
-				return errors.Join(errs...)
+				return errors.Join(wrong...)
 			}
 			for _, w := range cfg.Warnings(rules) {
 				fmt.Fprintln(out, "warning: "+w)
