@@ -159,11 +159,22 @@ func (e *Engine) Keep() { e.front.joiner.Keep() }
 func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	out := &e.out
 	*out = Outcome{Event: ev}
-	ses, event, late := e.front.read(src, seq, ev, out)
-	if !event {
+	f := &e.front
+	if ev.Kind <= maillog.KindUnknown && !f.custom(ev, out) {
 		return out
 	}
-	at := out.At
+	ses := f.joiner.Join(src, seq, f.clock.mark, ev)
+	if ev.Kind == maillog.KindNone {
+		return out
+	}
+	at, ok := ev.Time, true
+	if !f.clock.stands(at) {
+		at, ok = f.clock.accept(at, ev.PID)
+	}
+	out.At = at
+	if ev.Kind == maillog.KindCustom || f.rules.Asks(ev.Kind) {
+		f.match(ev, ses, out)
+	}
 	if at > e.until {
 		*out = Outcome{Event: ev, Verdict: Past, At: at}
 		return out
@@ -194,7 +205,7 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	switch {
 	case e.allowed(s):
 		out.Verdict = Allowed
-	case late:
+	case !ok:
 		out.Verdict = TooLate
 	case e.stale(ev, at):
 		out.Verdict = Stale

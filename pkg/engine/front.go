@@ -34,8 +34,14 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (hits, all r
 		maillog.Split(line, ev)
 	}
 	var out Outcome
-	f.read(0, seq, ev, &out)
-	f.joiner.Keep()
+	if ev.Kind > maillog.KindUnknown || f.custom(ev, &out) {
+		ses := f.joiner.Join(0, seq, f.clock.mark, ev)
+		if ev.Kind != maillog.KindNone {
+			f.clock.accept(ev.Time, ev.PID)
+			f.match(ev, ses, &out)
+		}
+		f.joiner.Keep()
+	}
 	all = out.Hits
 	if ev.Client.IsValid() && f.rules.Asks(ev.Kind) {
 		all = f.rules.Match(ev, nil)
@@ -43,35 +49,21 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (hits, all r
 	return out.Hits, all, out.Offences
 }
 
-// read joins an event, and fills in At, Hits and Offences of out, which are
-// zero. event says that there is one indeed, and late that it is too old to be
-// scored.
-func (f *Front) read(src uint32, seq uint64, ev *maillog.Event, out *Outcome) (ses *maillog.Session, event, late bool) {
-	if ev.Kind <= maillog.KindUnknown && !f.custom(ev, out) {
-		return nil, false, false
-	}
-	ses = f.joiner.Join(src, seq, f.clock.mark, ev)
-	if ev.Kind == maillog.KindNone {
-		return nil, false, false
-	}
-	at, ok := ev.Time, true
-	if !f.clock.stands(at) {
-		at, ok = f.clock.accept(at, ev.PID)
-	}
-	out.At = at
+// match fills in Offences of out and, but for an event that custom has made,
+// Hits; they are zero.
+func (f *Front) match(ev *maillog.Event, ses *maillog.Session, out *Outcome) {
 	switch {
 	case ev.Kind == maillog.KindCustom:
-	case ev.Client.IsValid() && f.rules.Asks(ev.Kind):
+	case ev.Client.IsValid():
 		out.Hits = f.rules.Match(ev, ses)
-	default: // most lines
-		return ses, true, !ok
+	default:
+		return
 	}
 	for d := range out.Hits {
 		if h := out.Hits[d]; h != nil {
 			out.Offences = max(out.Offences, copies(h, ev))
 		}
 	}
-	return ses, true, !ok
 }
 
 // custom says whether a line without a grammar matches a rule with a pattern
