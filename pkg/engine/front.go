@@ -2,6 +2,8 @@ package engine
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/rule"
@@ -90,20 +92,32 @@ func copies(h *rule.Hit, ev *maillog.Event) uint32 {
 	return n
 }
 
-// hash is FNV-1a over the lower-cased text, never 0 but for an empty one.
-// Mailbox and login names are told apart by it; a collision makes a repeat
-// count a quarter, so it errs towards not banning.
+// hash is one of the text in lower case, never 0 but for an empty one. Mailbox
+// and login names are told apart by it; a collision makes a repeat count a
+// quarter, so it errs towards not banning. It must not change: hashes are part of
+// the saved state.
 func hash(text []byte) uint64 {
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 {
 		return 0
 	}
-	h := uint64(14695981039346656037)
-	for _, c := range text {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		h = (h ^ uint64(c)) * 1099511628211
+	h := uint64(len(text)) * 0xd6e8feb86659fd93
+	for len(text) >= 8 {
+		h = fold(h, binary.LittleEndian.Uint64(text))
+		text = text[8:]
 	}
-	return max(h, 1)
+	var w uint64
+	for i, c := range text {
+		w |= uint64(c) << (8 * i)
+	}
+	return max(fold(h, w), 1)
+}
+
+// fold mixes eight bytes, in lower case, into a hash.
+func fold(h, w uint64) uint64 {
+	const each = 0x0101010101010101
+	x := w & (0x7f * each)
+	upper := (x + (0x80-'A')*each) &^ (x + (0x7f-'Z')*each) &^ w & (0x80 * each)
+	hi, lo := bits.Mul64(h^(w|upper>>2)^0x6a09e667f3bcc908, 0x9e3779b97f4a7c15)
+	return hi ^ lo
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // stateVersion changes when an older state can't be read any more.
-const stateVersion = 3
+const stateVersion = 4
 
 // magic is how a state begins, so that no other file is taken for one.
 const magic = "postmoat state\n"
