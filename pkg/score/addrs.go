@@ -33,13 +33,20 @@ func (s *addrs) insert(a netip.Addr) {
 	if found {
 		return
 	}
-	c = slices.Insert(c, j, a)
-	s.chunks[i] = c
-	if len(c) > chunkAddrs {
-		half := len(c) / 2
-		s.chunks[i] = slices.Clone(c[:half])
-		s.chunks = slices.Insert(s.chunks, i+1, slices.Clone(c[half:]))
+	if len(c) == chunkAddrs { // its upper half moves; both have room then
+		cut := chunkAddrs / 2
+		if j == len(c) && i == len(s.chunks)-1 { // they come in order: it stays full
+			cut = len(c)
+		}
+		upper := append(make([]netip.Addr, 0, chunkAddrs), c[cut:]...)
+		c = c[:cut]
+		s.chunks[i] = c
+		s.chunks = slices.Insert(s.chunks, i+1, upper)
+		if j > cut || cut == chunkAddrs {
+			i, j, c = i+1, j-cut, upper
+		}
 	}
+	s.chunks[i] = slices.Insert(c, j, a)
 }
 
 func (s *addrs) remove(a netip.Addr) {
