@@ -18,6 +18,10 @@ func (b *Book) touch(p netip.Prefix) {
 	b.touched[p] = before
 }
 
+// mapGroup is as many entries as a Go map holds without a table: with no more
+// it is emptied at no cost, and need not be made anew at each Flush.
+const mapGroup = 8
+
 // Flush returns what a firewall has to change since the last call, each list
 // sorted by prefix. A ban that came and went in between does not appear. A
 // refresh is only asked for when the deadline moves: Until of an entry may be
@@ -38,7 +42,11 @@ func (b *Book) Flush() Change {
 			c.Remove = append(c.Remove, before)
 		}
 	}
-	b.touched = map[netip.Prefix]Entry{}
+	if len(b.touched) <= mapGroup {
+		clear(b.touched)
+	} else {
+		b.touched = map[netip.Prefix]Entry{}
+	}
 	for _, list := range [][]Entry{c.Add, c.Refresh, c.Remove} {
 		slices.SortFunc(list, func(a, b Entry) int { return a.Prefix.Compare(b.Prefix) })
 	}
