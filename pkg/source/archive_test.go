@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,23 @@ func TestTruncated(t *testing.T) {
 				t.Errorf("at most %d of %d bytes were saved", best, len(data))
 			}
 		})
+	}
+}
+
+// TestTruncatedXZ cuts an xz file of two streams everywhere: at the end of the
+// first it is complete.
+func TestTruncatedXZ(t *testing.T) {
+	one, other := xzip(t, sample(20)), xzip(t, sample(30))
+	file := append(append(slices.Clone(one), make([]byte, 8)...), other...)
+	for cut := magicLen; cut < len(file); cut++ {
+		_, _, err := read(t, ArchiveOptions{MaxLine: 1000, Block: 16000}, write(t, "log", file[:cut]))
+		whole := cut == len(one) || cut == len(one)+4 || cut == len(one)+8
+		if whole != (err == nil) || err != nil && !errors.Is(err, ErrTruncated) && (cut < len(one) || cut > len(one)+8) {
+			t.Errorf("cut at %d of %d and %d: error %v", cut, len(one), len(file), err)
+		}
+	}
+	if _, _, err := read(t, ArchiveOptions{}, write(t, "log", append(file, make([]byte, 40_000)...))); err != nil {
+		t.Errorf("zeros behind it: %v", err)
 	}
 }
 

@@ -96,9 +96,10 @@ func decode(r io.Reader) (decoder, error) {
 	case Bzip2:
 		d.Reader = bzip2.NewReader(buffered(whole))
 	case XZ:
+		t := &tail{r: whole}
 		var z *xz.Reader
-		if z, err = xz.NewReader(buffered(whole)); err == nil {
-			d.Reader = z
+		if z, err = xz.NewReader(buffered(t)); err == nil {
+			d.Reader = footed{z, t}
 		}
 	case Zstd:
 		// One goroutine, and that the caller's: parallel work is the
