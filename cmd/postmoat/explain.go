@@ -107,7 +107,7 @@ func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
 		f  *engine.Front
 		ev maillog.Event
 	)
-	stats, err := source.ReadArchives(ctx, []string{path}, source.ArchiveOptions{Stdin: r, Time: report.LineTime(x.loc, x.now)}, func(b *source.Block) error {
+	stats, err := source.ReadArchives(ctx, []string{path}, source.ArchiveOptions{Stdin: r, Time: report.LineTime(x.loc, x.now, time.Now())}, func(b *source.Block) error {
 		if f == nil {
 			f = x.front(b)
 		}

@@ -111,7 +111,7 @@ const (
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
+	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
@@ -305,11 +305,15 @@ func notes(r *Report, s *source.ArchiveStats, e engine.Stats) []string {
 }
 
 // LineTime is [source.ArchiveOptions.Time] for maillogs: now, where it is
-// given, goes before the time of a file.
-func LineTime(loc *time.Location, now time.Time) func(line []byte, reference time.Time) (time.Time, bool) {
+// given, goes before the time of a file, and clock stands in where there is
+// none.
+func LineTime(loc *time.Location, now, clock time.Time) func(line []byte, reference time.Time) (time.Time, bool) {
 	return func(line []byte, reference time.Time) (time.Time, bool) {
-		if !now.IsZero() {
+		switch {
+		case !now.IsZero():
 			reference = now
+		case reference.IsZero():
+			reference = clock
 		}
 		t, ok := maillog.When(line, maillog.SourceOptions{Location: loc, Reference: reference.Unix()})
 		return time.Unix(t, 0), ok

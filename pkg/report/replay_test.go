@@ -367,3 +367,18 @@ func TestSince(t *testing.T) {
 		t.Errorf("last event at %s with --until %s", early.Last, until)
 	}
 }
+
+// TestPipe: a log without years that comes through a pipe, which has no time of
+// its own, lies near the clock.
+func TestPipe(t *testing.T) {
+	clock := time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
+	r := replay(t, report.Options{
+		Paths: []string{"-"}, Clock: clock, Top: 10,
+		Stdin: strings.NewReader("Dec 30 10:00:00 mx1 postfix/smtpd[1]: connect from a.example[192.0.2.1]\n" +
+			"Jan  2 10:00:00 mx1 postfix/smtpd[2]: connect from b.example[192.0.2.2]\n"),
+	})
+	first, last := time.Date(2025, 12, 30, 10, 0, 0, 0, time.UTC), time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC)
+	if r.Events != 2 || !r.First.Equal(first) || !r.Last.Equal(last) {
+		t.Errorf("%d events from %s to %s, want 2 from %s to %s", r.Events, r.First, r.Last, first, last)
+	}
+}
