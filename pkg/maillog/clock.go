@@ -46,12 +46,16 @@ func (c *clockFace) unix(s Stamp, near int64) int64 {
 	return nearest(c.first+into, c.second+into, near)
 }
 
-// nearestYear is the year that puts s nearest to near; for Feb 29 the nearest
-// leap year.
+// bounded keeps a time from 1970 to 2106, which 32 bits hold. 0 is no time.
+func bounded(t int64) int64 { return min(max(t, 1), 1<<32-1) }
+
+// nearestYear is the year since 1970 that puts s nearest to near; for Feb 29
+// the nearest leap year. A file of an image or an archive without times is of
+// the first second of 1970.
 func (c *clockFace) nearestYear(s Stamp, near int64) int {
 	y0, _, _ := civil(floorDiv(near, 86400))
 	best, year := int64(-1), y0
-	for y := y0 - 8; y <= y0+8; y++ { // leap years are at most 8 apart
+	for y := max(y0-8, 1970); y <= max(y0+8, 1972); y++ { // leap years are at most 8 apart
 		if int(s.Day) > monthLen(y, int(s.Month)) {
 			continue
 		}

@@ -41,7 +41,7 @@ type Event struct {
 	AuthFailed uint32 // failed AUTH commands of a disconnect that had no line of their own
 	Messages   uint32 // good evidence: accepted messages
 	Logins     uint32 // good evidence: authenticated logins
-	Time       int64  // Unix seconds, UTC
+	Time       int64  // Unix seconds, UTC; from 1 to 1<<32-1
 
 	// Client is the SMTP, IMAP or POP peer, IPv4-mapped addresses unmapped.
 	// It is the zero Addr when no address may be taken from the line.

@@ -66,7 +66,7 @@ type sourceState struct {
 func (o *sourceState) begin(ev *Event, near int64) {
 	if !o.timed || near != o.near || ev.Stamp != o.stamp {
 		o.timed, o.near, o.stamp = true, near, ev.Stamp
-		o.time = o.clock.unix(ev.Stamp, near)
+		o.time = bounded(o.clock.unix(ev.Stamp, near))
 	}
 	o.by, o.head = ev.by, ev.head
 	o.turn++

@@ -157,6 +157,38 @@ func TestNearestYear(t *testing.T) {
 	}
 }
 
+// TestTimesAreBounded: a stamp outside of 1970 to 2106 counts at their ends, and
+// one without a year is never read as of before.
+func TestTimesAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		stamp string
+		near  int64
+		want  int64
+	}{
+		{"9999-12-31T23:59:59-12:00", 0, 1<<32 - 1},
+		{"2106-02-07T06:28:15Z", 0, 1<<32 - 1},
+		{"2106-02-07T06:28:14Z", 0, 1<<32 - 2},
+		{"1970-01-01T00:00:02Z", 0, 2},
+		{"1970-01-01T00:00:00Z", 0, 1},
+		{"0001-01-01T00:00:00+15:00", 0, 1},
+		{"Jul 12 08:00:00", 0, 192*86400 + 8*3600},
+		{"Feb 29 00:00:00", 0, (2*365 + 31 + 28) * 86400},
+		{"Dec 31 23:59:59", 0, 365*86400 - 1},
+	} {
+		line := []byte(c.stamp + " mx1 postfix/smtpd[1]: connect from a.example[192.0.2.1]")
+		if at, ok := When(line, SourceOptions{Reference: c.near}); !ok || at != c.want {
+			t.Errorf("%s: When: %d, %v, want %d", c.stamp, at, ok, c.want)
+		}
+		j := NewJoiner()
+		j.Source(0, SourceOptions{Reference: c.near})
+		var ev Event
+		Parse(line, &ev)
+		if j.Join(0, 1, 0, &ev); ev.Time != c.want {
+			t.Errorf("%s: Join: %d, want %d", c.stamp, ev.Time, c.want)
+		}
+	}
+}
+
 func TestCivilAgainstTime(t *testing.T) {
 	for d := int64(-40000); d < 80000; d++ {
 		at := time.Unix(d*86400, 0).UTC()

@@ -9,5 +9,5 @@ func When(line []byte, o SourceOptions) (t int64, ok bool) {
 		return 0, false
 	}
 	f := clockFace{location: o.Location, reference: o.Reference}
-	return f.unix(ev.Stamp, o.Reference), true
+	return bounded(f.unix(ev.Stamp, o.Reference)), true
 }
