@@ -28,9 +28,7 @@ func (a *item[T]) less(b *item[T]) bool {
 func (q *queue[T]) push(at int64, key netip.Prefix, value T, count int) {
 	if len(q.items) > 2*count+64 {
 		q.items = slices.DeleteFunc(q.items, func(x item[T]) bool { return !q.live(x) })
-		for i := len(q.items)/2 - 1; i >= 0; i-- {
-			q.down(i)
-		}
+		q.order()
 	}
 	q.items = append(q.items, item[T]{at, key, value})
 	for i := len(q.items) - 1; i > 0; {
@@ -40,6 +38,13 @@ func (q *queue[T]) push(at int64, key netip.Prefix, value T, count int) {
 		}
 		q.items[i], q.items[up] = q.items[up], q.items[i]
 		i = up
+	}
+}
+
+// order makes the items a heap.
+func (q *queue[T]) order() {
+	for i := len(q.items)/2 - 1; i >= 0; i-- {
+		q.down(i)
 	}
 }
 

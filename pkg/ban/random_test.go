@@ -158,6 +158,15 @@ func (w *world) step() {
 				w.fatal("%s is still banned by %s", p, x.Prefix)
 			}
 		}
+	case w.twin == nil && w.r.IntN(3) == 0:
+		w.now -= []int64{130, 3600, 7200, 40000, 9 * 86400, 300 * 86400}[w.r.IntN(6)]
+		w.say("set back")
+		w.book.Rewind(w.now)
+		for _, x := range w.book.Bans() {
+			if !x.Pinned && x.Until > w.now+w.o.term(x.Level) {
+				w.fatal("%s is banned until %d, longer than its term", x.Prefix, x.Until)
+			}
+		}
 	default:
 		w.offend() // something for the next Flush
 		w.say("restore")

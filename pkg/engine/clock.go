@@ -26,6 +26,7 @@ type clock struct {
 	last    int64
 	pid     uint32
 	onePID  bool
+	back    bool   // mark was set back, and the engine does not know yet
 	Jumps   uint64 // jumps believed
 	Dropped uint64 // lines too old to be scored
 	Held    uint64 // lines from an implausible future, given the time mark
@@ -61,7 +62,7 @@ func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
 	}
 	if c.proved(t, pid) {
 		c.Jumps++
-		c.mark = t
+		c.mark, c.back = t, t < c.mark
 		return t, true
 	}
 	if t > c.mark {

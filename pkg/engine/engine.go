@@ -169,14 +169,19 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	}
 	at, ok := ev.Time, true
 	if !f.clock.stands(at) {
-		at, ok = f.clock.accept(at, ev.PID)
+		if at, ok = f.clock.accept(at, ev.PID); f.clock.back {
+			e.rewind()
+		}
 	}
 	out.At = at
 	if ev.Kind == maillog.KindCustom || f.rules.Asks(ev.Kind) {
 		f.match(ev, ses, out)
 	}
 	if at > e.until {
-		*out = Outcome{Event: ev, Verdict: Past, At: at}
+		*out = Outcome{Event: ev}
+		if h := f.clock.horizon; h == 0 || at <= h { // else it tells nothing of what follows
+			out.Verdict, out.At = Past, at
+		}
 		return out
 	}
 	if at >= e.next {
@@ -259,6 +264,19 @@ func (e *Engine) run(t int64) {
 		}
 	}
 	e.next = e.wake(t)
+}
+
+// rewind is called when the scoring clock was set back.
+func (e *Engine) rewind() {
+	e.front.clock.back = false
+	now := e.Now()
+	e.swept = min(e.swept, now)
+	e.good.Rewind(now)
+	for d := range e.tables {
+		e.tables[d].Rewind(now)
+		e.books[d].Rewind(now)
+	}
+	e.next = e.wake(now)
 }
 
 // wake is when run has to be called next: a ban is due, memory is to be

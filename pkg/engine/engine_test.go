@@ -92,6 +92,32 @@ func mix(t testing.TB, name string, lines int, seed uint64) [][]byte {
 	return bytes.SplitAfter(b.Bytes(), []byte("\n"))
 }
 
+// setBack is a mix whose clock is a year ahead in the second quarter, and a week
+// behind in some lines of the last one, as of another host.
+func setBack(t testing.TB, name string, lines int, seed uint64) [][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := loggen.Write(&b, loggen.Options{Mix: name, Lines: lines, Seed: seed, Start: reference, ISO: true}); err != nil {
+		t.Fatal(err)
+	}
+	all := bytes.SplitAfter(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n"))
+	for i, line := range all {
+		stamp, rest, _ := bytes.Cut(line, []byte(" "))
+		at, err := time.Parse(time.RFC3339, string(stamp))
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch n := len(all) / 4; {
+		case i >= n && i < 2*n:
+			at = at.AddDate(1, 0, 0)
+		case i >= 3*n && i%1000 < 100:
+			at = at.AddDate(0, 0, -7)
+		}
+		all[i] = fmt.Appendf(nil, "%s %s", at.Format(time.RFC3339), rest)
+	}
+	return all
+}
+
 // history is all that an engine ever did.
 type history struct {
 	Changes []ban.Change
@@ -115,14 +141,18 @@ var seen = []cmp.Option{
 // TestRestore stops an engine at random lines, restores it into a new one and
 // gets the same bans.
 func TestRestore(t *testing.T) {
-	for _, name := range []string{"a", "b", "goodin", "v6", "phones", "range"} {
+	for _, name := range []string{"a", "b", "goodin", "v6", "phones", "range", "a, set back", "goodin, set back"} {
 		t.Run(name, func(t *testing.T) {
+			name, back := strings.CutSuffix(name, ", set back")
 			r := rand.New(rand.NewPCG(7, 11))
 			n := 15000
 			if name == "goodin" {
 				n = 0 // the attack comes after two days
 			}
 			lines := mix(t, name, n, 3)
+			if back {
+				lines = setBack(t, name, n, 3)
+			}
 			whole, broken := newEngine(t), newEngine(t)
 			var a, b history
 			cut := 0
@@ -401,6 +431,11 @@ func TestSpan(t *testing.T) {
 	}
 	if out := e.Feed(0, 200, reject(reference.Add(3*time.Hour), "192.0.2.7", 1)); out.Verdict != Past {
 		t.Errorf("verdict %d after the span", out.Verdict)
+	}
+	e = newEngine(t)
+	e.Span(reference.Unix(), reference.Add(2*time.Hour).Unix())
+	if out := e.Feed(0, 1, stray); out.Verdict != Nothing {
+		t.Errorf("verdict %d of a first line of 2099: it is not the end of the span", out.Verdict)
 	}
 }
 

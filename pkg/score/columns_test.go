@@ -21,7 +21,8 @@ import (
 // time.
 type State struct {
 	Classes      []ClassState
-	Mark, Swept  uint32 // Unix seconds
+	Mark, Now    uint32 // Unix seconds
+	Swept        uint32
 	Hand, Broom  int
 	Evicted      uint64
 	Keys4        []uint32
@@ -49,7 +50,7 @@ type WeightState struct {
 // State returns a copy of all that the Table knows.
 func (t *Table) State() State {
 	s := State{
-		Mark: t.mark, Swept: t.swept, Hand: t.hand, Broom: t.broom, Evicted: t.evicted,
+		Mark: t.mark, Now: t.now, Swept: t.swept, Hand: t.hand, Broom: t.broom, Evicted: t.evicted,
 	}
 	for _, c := range t.classes {
 		k := ClassState{Rules: slices.Clone(c.Rules)}
@@ -132,6 +133,7 @@ func (s *State) bytes(bits4, bits6 int) ([]byte, error) {
 		}
 	}
 	w.Fixed32(s.Mark)
+	w.Fixed32(s.Now)
 	w.Fixed32(s.Swept)
 	w.Uint(uint64(s.Hand))
 	w.Uint(uint64(s.Broom))
@@ -194,6 +196,8 @@ func writeColumn[K key](w *wire.Writer, s *State, bits, n int, key func(int) K, 
 // GoodState is all that a Good knows. Everything in it is sorted.
 type GoodState struct {
 	Mark     int64 // Unix seconds
+	Now      int64 // the same, unless the clock was set back
+	Behind   int64
 	Clients  []GoodClient
 	Accounts []GoodAccount
 	Fresh    []netip.Addr
@@ -231,7 +235,7 @@ type GoodLogin struct {
 
 // State returns a copy of all that the Good knows.
 func (g *Good) State() GoodState {
-	s := GoodState{Mark: g.mark, Evicted: g.evicted}
+	s := GoodState{Mark: g.mark, Now: g.now, Behind: g.behind, Evicted: g.evicted}
 	for _, chunk := range g.order.chunks {
 		for _, a := range chunk {
 			r := g.clients[a]
@@ -296,6 +300,8 @@ func (s *GoodState) bytes() ([]byte, error) {
 	var b bytes.Buffer
 	w := wire.NewWriter(&b)
 	w.Fixed32(uint32(s.Mark))
+	w.Fixed32(uint32(s.Now))
+	w.Fixed32(uint32(s.Behind))
 	w.Uint(s.Evicted)
 	w.Uint(uint64(len(s.Clients)))
 	for _, c := range s.Clients {

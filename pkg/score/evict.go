@@ -174,12 +174,12 @@ const sweepTime = 600
 // clock now, a part of the table each call. It changes nothing but memory.
 func (t *Table) Sweep(now int64) {
 	t.advance(clampTime(now))
-	passed := min(t.mark-t.swept, sweepTime)
+	passed := min(t.now-t.swept, sweepTime)
 	n := int(passed) * 3 * segments / sweepTime
 	if n == 0 {
 		return
 	}
-	t.swept = t.mark
+	t.swept = t.now
 	for n > 0 {
 		from := t.broom % segments
 		end := min(from+n, segments)

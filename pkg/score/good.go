@@ -20,6 +20,8 @@ type Good struct {
 	max      int
 	keep     int64 // seconds for which accepted messages are kept
 	mark     int64 // newest time
+	now      int64 // mark, unless the clock was set back since: see Rewind
+	behind   int64 // since when it has been more than a day before mark; 0: it is not
 	day      int64 // of mark
 	clients  map[netip.Addr]*record
 	order    addrs // all of clients
@@ -102,7 +104,7 @@ func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n int) {
 		ref.r = r
 	}
 	if g.keep > 0 {
-		r.volume.add(clampTime(t)/volumeBucket, n, cutAt(g.mark, g.keep))
+		r.volume.add(clampTime(t)/volumeBucket, n, cutAt(g.now, g.keep))
 	}
 	g.count(c, r, n)
 }
@@ -124,7 +126,7 @@ func (g *Good) LoginOf(ref *Ref, c netip.Addr, t int64, n int, user uint64) {
 		switch {
 		case a == nil: // too many users: this one is not known
 			user = 0
-		case !a.login(addrKey16(c), t, g.mark):
+		case !a.login(addrKey16(c), t, g.now):
 			return
 		}
 	}
@@ -199,7 +201,7 @@ func (g *Good) judge(c netip.Addr, r *record) {
 	}
 	r.known = known
 	if known {
-		r.since = uint32(g.mark)
+		r.since = uint32(g.now)
 		g.known.insert(c)
 		g.fresh = append(g.fresh, c)
 	} else {
@@ -307,13 +309,18 @@ func (g *Good) offence(c netip.Addr) int64 {
 // Advance moves the newest time. With a new day evidence decays, known good
 // clients lapse, and what is old is forgotten; else it costs nothing.
 func (g *Good) Advance(now int64) {
-	if now > g.mark {
+	if now > g.now {
 		g.advance(now)
 	}
 }
 
 func (g *Good) advance(now int64) {
-	g.mark = min(now, 1<<32-1)
+	g.now = min(now, 1<<32-1)
+	if g.now < g.mark {
+		g.follow()
+		return
+	}
+	g.mark, g.behind = g.now, 0
 	day := g.mark / daySecs
 	if day == g.day {
 		return

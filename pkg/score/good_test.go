@@ -394,6 +394,39 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+// TestGoodSetBack: a clock that is set back teaches nobody twice in a day, and
+// is believed when it has gone on for a day.
+func TestGoodSetBack(t *testing.T) {
+	a, year := netip.MustParseAddr("192.0.2.1"), int64(365*daySecs)
+	g := NewGood(0)
+	g.keepVolume(daySecs)
+	g.Message(a, epoch+year, 1)
+	for n := range int64(100) { // to and fro over midnight
+		g.Rewind(epoch + year - 3600)
+		g.Message(a, epoch+year-3600+n, 1)
+		g.Message(a, epoch+year, 1)
+	}
+	if got := g.State(); got.Mark != epoch+year || got.Clients[0].Days != 1 || got.Clients[0].Today != dayMax {
+		t.Errorf("to and fro: %+v", got)
+	}
+	g.Rewind(epoch)
+	for at := int64(epoch); at <= epoch+daySecs; at += 3600 {
+		g.Message(a, at, 1)
+	}
+	if n := g.Accepted(netip.PrefixFrom(a, 32), epoch+daySecs-3600, epoch+daySecs); n != 1 && n != 2 {
+		t.Errorf("%d messages accepted in the last hour, want 1, or 2 with all of its first bucket", n)
+	}
+	if got := g.State(); got.Mark != epoch+daySecs || got.Clients[0].Last != epoch/daySecs+1 {
+		t.Errorf("after a day: %+v", got)
+	}
+	for day := range int64(4) {
+		g.Message(a, epoch+(2+day)*daySecs, 3)
+	}
+	if g.Factor(a) == 256 {
+		t.Error("a sender of four days is not known good")
+	}
+}
+
 func TestGoodRestoreRefuses(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	g := NewGood(0)
@@ -406,6 +439,8 @@ func TestGoodRestoreRefuses(t *testing.T) {
 		"mapped":          {Clients: []GoodClient{{Addr: netip.MustParseAddr("::ffff:192.0.2.1")}}},
 		"too many a day":  {Clients: []GoodClient{{Addr: a, Today: 4}}},
 		"buckets":         {Clients: []GoodClient{{Addr: a, Buckets: []uint32{2, 1}, Counts: []uint32{1, 1}}}},
+		"ahead":           {Now: 1},
+		"behind itself":   {Mark: 9, Now: 1, Behind: 2},
 		"future":          {Clients: []GoodClient{{Addr: a, Off: 1}}},
 		"accounts":        {Accounts: []GoodAccount{{User: 2}, {User: 1}}},
 		"account address": {Accounts: []GoodAccount{{User: 2, Logins: []GoodLogin{{}}}}},

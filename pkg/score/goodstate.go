@@ -14,6 +14,8 @@ import (
 // state gives the same bytes.
 func (g *Good) Encode(w *wire.Writer) {
 	w.Fixed32(uint32(g.mark))
+	w.Fixed32(uint32(g.now))
+	w.Fixed32(uint32(g.behind))
 	w.Uint(g.evicted)
 	w.Uint(uint64(len(g.clients)))
 	for _, chunk := range g.order.chunks {
@@ -77,7 +79,10 @@ func encodeKeys[K key](s *keyset[K], w *wire.Writer) {
 func (g *Good) Decode(r *wire.Reader) error {
 	n := NewGood(g.max)
 	n.keep = g.keep
-	n.mark = int64(r.Fixed32())
+	n.mark, n.now, n.behind = int64(r.Fixed32()), int64(r.Fixed32()), int64(r.Fixed32())
+	if n.now > n.mark || n.behind > n.now {
+		r.Fail(errors.New("a clock that was set back to the future"))
+	}
 	n.day = n.mark / daySecs
 	n.evicted = r.Uint()
 	n.decodeClients(r)

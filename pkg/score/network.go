@@ -66,7 +66,7 @@ func checkSpread[K key](t *Table, s *store[K], w int, k K, bits int, hash uint64
 // to come, or one that is there.
 func (t *Table) learnBound(w int, b *bound, p netip.Prefix, seg int, net uint64, bits int) {
 	nw := len(t.o.Windows)
-	oldest := int64(t.mark) - t.o.Late - t.o.Windows[w].Span
+	oldest := int64(t.now) - t.o.Late - t.o.Windows[w].Span
 	t.gather(w, p.Addr().Is4(), seg, net, bits, oldest, 1<<32, true)
 	units, events := 0, 0
 	for _, i := range t.walk.items {

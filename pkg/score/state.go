@@ -34,6 +34,7 @@ func (t *Table) Encode(w *wire.Writer) {
 		}
 	}
 	w.Fixed32(t.mark)
+	w.Fixed32(t.now)
 	w.Fixed32(t.swept)
 	w.Uint(uint64(t.hand))
 	w.Uint(uint64(t.broom))
@@ -125,10 +126,10 @@ func (t *Table) Decode(r *wire.Reader) error {
 	n.exact.reset()
 	n.slab = slab{}
 	ids := n.decodeClasses(r)
-	n.mark, n.swept = r.Fixed32(), r.Fixed32()
+	n.mark, n.now, n.swept = r.Fixed32(), r.Fixed32(), r.Fixed32()
 	n.hand, n.broom = r.Len(3*segments-1), r.Len(3*segments-1)
 	n.evicted = r.Uint()
-	if n.swept > n.mark {
+	if n.swept > n.now || n.now > n.mark {
 		r.Fail(errors.New("swept in the future"))
 	}
 	n.sketches = make([]sketch, len(t.sketches))
@@ -256,23 +257,7 @@ func (t *Table) decodeEvents(r *wire.Reader, recs []rec, ids []uint16) []rec {
 // restore puts in a client that is new, with its events; net is the hash of
 // its network of netBits.
 func restore[K key](t *Table, s *store[K], k K, at spot, net uint64, recs []rec) {
-	for _, r := range recs {
-		for _, m := range t.plans[r.class].wide {
-			bits := s.widths[m.window]
-			if bits == 0 {
-				continue
-			}
-			part := m.part
-			if r.n != 1 {
-				part = partOf(m.units*int(r.n), m.limit)
-			}
-			hash := net
-			if bits != s.netBits {
-				hash = mix(k.net(bits))
-			}
-			t.sketches[m.window].mark(hash, part)
-		}
-	}
+	draw(t, s, k, net, recs)
 	if t.Len() >= t.o.MaxClients {
 		t.evict()
 	}

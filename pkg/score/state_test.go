@@ -118,8 +118,9 @@ func TestRestoreRefuses(t *testing.T) {
 		"many events": func(s *State) { s.Events[0] = 1<<16 - 1 },
 		"class":       func(s *State) { s.Class[0] = 9 },
 		"copies":      func(s *State) { s.Count[0] = 0 },
-		"future":      func(s *State) { s.Mark-- },
-		"swept":       func(s *State) { s.Swept = s.Mark + 1 },
+		"future":      func(s *State) { s.Mark, s.Now = s.Mark-1, s.Now-1 },
+		"ahead":       func(s *State) { s.Now++ },
+		"swept":       func(s *State) { s.Swept = s.Now + 1 },
 		"hand":        func(s *State) { s.Hand = 3 * segments },
 		"broom":       func(s *State) { s.Broom = -1 },
 		"twice": func(s *State) {
@@ -269,6 +270,7 @@ func FuzzRestore(f *testing.F) {
 		s := State{
 			Mark: uint32(next()), Swept: uint32(next()), Hand: int(next()), Broom: int(next()), Evicted: next(),
 		}
+		s.Now = max(s.Mark, uint32(next()%3)) - uint32(next()%3)
 		for range next() % 4 {
 			c := ClassState{Rules: []string{"r"}}
 			for range next() % 4 {
@@ -308,6 +310,7 @@ func FuzzRestore(f *testing.F) {
 			{Name: "w2", Span: 1000, Limit: 3},
 		}}, g)
 		gs := GoodState{Mark: int64(next()), Evicted: next()}
+		gs.Now = gs.Mark
 		for range next() % 8 {
 			c := GoodClient{
 				Addr: host4(uint32(next())), Old: uint32(next()), Yesterday: uint8(next()), Today: uint8(next()),

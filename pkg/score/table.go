@@ -24,7 +24,8 @@ type Table struct {
 	exact store[key16]
 	slab  slab
 
-	mark    uint32 // newest time seen
+	mark    uint32 // no event is newer
+	now     uint32 // newest time seen: mark, unless the clock was set back since, see Rewind
 	evicted uint64
 	hand    int // next segment to evict from, over all stores
 	swept   uint32
@@ -175,15 +176,15 @@ func (t *Table) Evicted() uint64 { return t.evicted }
 
 // alive says whether an event can still matter.
 func (t *Table) alive(r rec) bool {
-	return int64(r.t)+int64(t.plans[r.class].span)+t.o.Late > int64(t.mark)
+	return int64(r.t)+int64(t.plans[r.class].span)+t.o.Late > int64(t.now)
 }
 
 // advance moves the newest time.
 func (t *Table) advance(now uint32) {
-	if now <= t.mark {
+	if now <= t.now {
 		return
 	}
-	t.mark = now
+	t.mark, t.now = max(t.mark, now), now
 	for _, w := range t.wide {
 		t.sketches[w].turn(int64(now), t.o.Windows[w].Span+t.o.Late)
 	}
@@ -207,7 +208,7 @@ func (t *Table) offence(at int64, p netip.Prefix, class ClassID, value uint64, c
 	}
 	r := rec{t: clampTime(at), value: fold(value), class: uint16(class)}
 	r.n = uint16(min(max(count, 1), t.maxN))
-	if r.t > t.mark {
+	if r.t > t.now {
 		t.advance(r.t)
 	}
 	if !t.alive(r) {

@@ -153,6 +153,17 @@ func (w *twin) add(o Offence) []Fired {
 	return fired
 }
 
+// rewind is [Table.Rewind].
+func (w *twin) rewind(to int64) {
+	if to >= w.mark {
+		return
+	}
+	for k, es := range w.events {
+		w.events[k] = slices.DeleteFunc(es, func(x twinEvent) bool { return x.t <= w.mark-w.span(x.class)-w.o.Late })
+	}
+	w.mark = to
+}
+
 // anchors are the times of events from t on, within the span.
 func anchors(es []twinEvent, t, span int64) []int64 {
 	var out []int64
