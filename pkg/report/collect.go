@@ -69,6 +69,7 @@ func (c *collector) add(out *engine.Outcome) bool {
 	}
 	switch out.Verdict {
 	case engine.Past:
+		c.r.Past = true
 		return false
 	case engine.Learnt:
 		c.r.Learnt += events
@@ -93,6 +94,7 @@ func (c *collector) add(out *engine.Outcome) bool {
 	}
 	x := c.clients.at(*out.Note - 1)
 	if good > 0 {
+		c.r.Firewall.Peak = max(c.r.Firewall.Peak, c.e.Len()) // bans may have been carved around it
 		c.r.Good += uint64(good)
 		x.Good += good
 	}
@@ -154,11 +156,9 @@ func (c *collector) closeMinute() {
 	}
 }
 
-// flush counts what a firewall would have to do.
+// flush takes the bans that have ended.
 func (c *collector) flush() {
-	f := c.e.Flush()
-	c.r.Firewall.Adds += len(f.Add)
-	c.r.Firewall.Removes += len(f.Remove)
+	c.e.Flush() // what a firewall would be told: a ban that ended and came back since looks like one
 	c.r.Firewall.Peak = max(c.r.Firewall.Peak, c.e.Len())
 	for _, s := range c.e.Ended() {
 		c.r.Bans = append(c.r.Bans, spell(&s))
@@ -230,11 +230,13 @@ func (c *collector) finish(lines, notUnderstood uint64, samples []Sample) *Repor
 	c.closeMinute()
 	c.flush()
 	r := c.r
+	r.Firewall.Removes = len(r.Bans)
 	r.Bans = slices.Grow(r.Bans, c.e.Len())
 	for b := range c.e.Bans() {
 		s := ban.Spell{Ban: *b, End: ban.Running}
 		r.Bans = append(r.Bans, spell(&s))
 	}
+	r.Firewall.Adds = len(r.Bans)
 	slices.SortStableFunc(r.Bans, func(a, b Ban) int {
 		return cmp.Or(a.From.Compare(b.From), a.Until.Compare(b.Until),
 			strings.Compare(a.Prefix, b.Prefix), strings.Compare(a.Door, b.Door))

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/rule"
@@ -298,7 +299,14 @@ func notes(r *Report, s *source.ArchiveStats, e engine.Stats) []string {
 	note(e.Evicted, "Clients whose evidence was forgotten for lack of room (limits: clients): %s.")
 	note(e.Joiner, "Sessions and queue IDs forgotten for lack of room: %s.")
 	note(uint64(e.Breaker), "Times the breaker stopped widening, see breaker in the configuration: %s.")
-	if r.Lines > 0 && r.Events == 0 && r.Learnt == 0 {
+	dropped := uint64(0)
+	for i := range r.Bans {
+		if r.Bans[i].Ended == ban.Dropped {
+			dropped++
+		}
+	}
+	note(dropped, "Bans that ended early because there were more than the budget of entries allows, see collapse: budget in the configuration: %s.")
+	if r.Lines > 0 && r.Events == 0 && r.Learnt == 0 && !r.Past {
 		ns = append(ns, "This does not look like the log of a mail host: no line of Postfix or Dovecot in it named a client.")
 	}
 	return ns

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -380,5 +381,46 @@ func TestPipe(t *testing.T) {
 	first, last := time.Date(2025, 12, 30, 10, 0, 0, 0, time.UTC), time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC)
 	if r.Events != 2 || !r.First.Equal(first) || !r.Last.Equal(last) {
 		t.Errorf("%d events from %s to %s, want 2 from %s to %s", r.Events, r.First, r.Last, first, last)
+	}
+}
+
+// TestComesBack: a ban that ended and was revived by the next line has been
+// added twice and removed once.
+func TestComesBack(t *testing.T) {
+	var b strings.Builder
+	at := time.Date(2026, 7, 14, 0, 0, 0, 0, time.UTC)
+	offend := func(n int) {
+		fmt.Fprintf(&b, "%s mx1 postfix/smtpd[%d]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 550 5.1.1 <u%d@example.org>: Recipient address rejected: User unknown in local recipient table; from=<a@b.example> to=<u%d@example.org> proto=ESMTP helo=<x>\n",
+			at.Format(time.RFC3339), n%7, n, n)
+		at = at.Add(time.Second)
+	}
+	for n := range 30 {
+		offend(n)
+	}
+	at = at.Add(2 * time.Hour)
+	offend(30)
+	r := replay(t, report.Options{Paths: []string{"-"}, Clock: at, Stdin: strings.NewReader(b.String())})
+	if want := (report.Firewall{Adds: 2, Removes: 1, Peak: 1}); len(r.Bans) != 2 || r.Firewall != want {
+		t.Errorf("%d bans, firewall %+v; want 2, %+v", len(r.Bans), r.Firewall, want)
+	}
+}
+
+// TestNothingInSpan: a log that is not of the time asked for is no other
+// program's.
+func TestNothingInSpan(t *testing.T) {
+	path, _ := logOf(t, loggen.Options{Mix: "c", Lines: 2000, Seed: 6})
+	for name, o := range map[string]report.Options{
+		"late since":  {Since: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"early until": {Until: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		o.Paths = []string{path}
+		r := replay(t, o)
+		var text bytes.Buffer
+		if err := r.Text(&text, 10); err != nil {
+			t.Fatal(err)
+		}
+		if got := text.String(); !strings.Contains(got, "nothing in it is of the time that was asked for") || strings.Contains(got, "no line of Postfix") {
+			t.Errorf("%s:\n%s", name, got)
+		}
 	}
 }

@@ -35,6 +35,8 @@ type Report struct {
 	// Learnt is the events before the span, from which only good senders were
 	// learnt.
 	Learnt uint64 `json:"-"`
+	// Past says that there were events after the span.
+	Past bool `json:"-"`
 	// NotUnderstood is the lines of Postfix or Dovecot that no grammar matched.
 	NotUnderstood uint64   `json:"-"`
 	Samples       []Sample `json:"-"`

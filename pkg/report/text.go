@@ -55,11 +55,14 @@ func (t *text) bound(n int) int {
 func (t *text) head() {
 	r := t.r
 	t.printf("%s, %s of %s\n", count(r.Lines, "line"), count(r.Events, "event"), count(r.Clients, "client"))
-	if r.First == nil {
+	switch {
+	case r.First != nil:
+		t.printf("from %s to %s UTC\n", r.First.Format(clockFormat), r.Last.Format(clockFormat))
+	case r.Learnt > 0 || r.Past:
+		t.printf("nothing in it is of the time that was asked for\n")
+	default:
 		t.printf("no line of Postfix or Dovecot says anything about a client\n")
-		return
 	}
-	t.printf("from %s to %s UTC\n", r.First.Format(clockFormat), r.Last.Format(clockFormat))
 	if r.Learnt > 0 {
 		t.printf("%s before that only taught who is a good sender\n", count(r.Learnt, "event"))
 	}
