@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -74,6 +75,7 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 	}
 	for i := range fired {
 		f := &fired[i]
+		f.Rules = e.counting(f)
 		if e.o.Windows[f.Window].Width4 == 0 && e.o.Windows[f.Window].Width6 == 0 {
 			add(f.Key, f, netip.Prefix{})
 			continue
@@ -91,6 +93,19 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 	book.Offend(now, e.offenders)
 }
 
+// counting are the rules of a firing that count in its window. The others
+// matched the same events, and count elsewhere.
+func (e *Engine) counting(f *score.Fired) []score.RuleCount {
+	return slices.DeleteFunc(f.Rules, func(c score.RuleCount) bool {
+		for _, r := range e.front.rules.Rules() {
+			if r.Name == c.Rule {
+				return !slices.Contains(r.Windows, f.Window)
+			}
+		}
+		return false // a rule that was there when the event came
+	})
+}
+
 // excused says whether a client of a network that fired has no part in it: a
 // known-good or allowlisted one.
 func (e *Engine) excused(k netip.Prefix) bool {
@@ -105,7 +120,9 @@ func (e *Engine) class(d maillog.Door, h *rule.Hit) score.ClassID {
 	}
 	c := score.Class{}
 	for _, r := range h.Rules {
-		c.Rules = append(c.Rules, r.Name)
+		if slices.ContainsFunc(h.Weights, func(w rule.WindowWeight) bool { return w.Rule == r }) {
+			c.Rules = append(c.Rules, r.Name) // the others never count beside these
+		}
 	}
 	for _, w := range h.Weights {
 		c.Weights = append(c.Weights, score.Weight{

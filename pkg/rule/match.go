@@ -210,7 +210,7 @@ func (s *Set) intern(rules []*Rule) *Hit {
 			}
 		}
 		if best != nil {
-			hit.Weights = append(hit.Weights, WindowWeight{Window: w, Weight: best.Weight, Distinct: best.Distinct})
+			hit.Weights = append(hit.Weights, WindowWeight{Window: w, Weight: best.Weight, Distinct: best.Distinct, Rule: best})
 		}
 	}
 	hit.ID = len(s.hits)

@@ -43,8 +43,9 @@ func TestHeaviestOnceAWindow(t *testing.T) {
 	two := spec("two", 5, "kind", "smtpd.reject")
 	two.Windows, two.Distinct = []string{"day"}, "recipient"
 	three := spec("three", 5, "kind", "smtpd.reject", "helo", "mail.*")
-	h := compile(t, one, two, three).Match(reject(maillog.RcptUnknown), nil)[maillog.SMTP]
-	want := []WindowWeight{{0, 5, DistinctNone}, {1, 5, DistinctRecipient}} // the tie goes to the first
+	set := compile(t, one, two, three)
+	h := set.Match(reject(maillog.RcptUnknown), nil)[maillog.SMTP]
+	want := []WindowWeight{{0, 5, DistinctNone, set.Rules()[2]}, {1, 5, DistinctRecipient, set.Rules()[1]}} // the tie goes to the first
 	if !slices.Equal(h.Weights, want) || len(h.Rules) != 3 {
 		t.Errorf("weights %v, want %v", h.Weights, want)
 	}

@@ -115,6 +115,7 @@ type WindowWeight struct {
 	Window   int // index into the windows given to Compile
 	Weight   int
 	Distinct Distinct
+	Rule     *Rule // that decides: of those that weigh most in the window the first
 }
 
 // A Hit is one combination of rules that matched one event at one door. Hits
