@@ -17,8 +17,8 @@ type Parser struct {
 	n    int // length of text; 0: none
 	head head
 
-	peers [1024]knownPeer  // by hash of the text
-	of    [512]uint16      // by pid: the index of its client in peers
+	peers [2048]knownPeer  // by hash of the text
+	of    [4096]uint16      // by pid: the index of its client in peers
 	ends  [64]knownSummary // by hash
 }
 
@@ -293,7 +293,7 @@ func (p *Parser) keep(text []byte, ev *Event) {
 // peerAt is where the client with that text stands in peers.
 func peerAt(text []byte) uint16 {
 	n := len(text)
-	return uint16((load(text, 0)*0x9e3779b97f4a7c15 ^ load(text, n-8)) * 0xd6e8feb86659fd93 >> 54)
+	return uint16((load(text, 0)*0x9e3779b97f4a7c15 ^ load(text, n-8)) * 0xd6e8feb86659fd93 >> 53)
 }
 
 // messageID says whether m is cleanup's "QID: message-id=...", or what none of
