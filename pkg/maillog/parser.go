@@ -18,7 +18,7 @@ type Parser struct {
 	head head
 
 	peers [2048]knownPeer  // by hash of the text
-	of    [4096]uint16      // by pid: the index of its client in peers
+	of    [4096]uint16     // by pid: the index of its client in peers
 	ends  [64]knownSummary // by hash
 }
 

@@ -86,8 +86,13 @@ func stageOf(w []byte) Stage {
 // until splits b in front of the first sep; rest begins with it, and is nil
 // when there is none.
 func until(b []byte, sep string) (head, rest []byte) {
-	if i := bytes.Index(b, []byte(sep)); i >= 0 {
-		return b[:i], b[i:]
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(b[i:], sep[0])
+		if n < 0 {
+			return b, nil
+		}
+		if i += n; has(b[i:], sep) {
+			return b[:i], b[i:]
+		}
 	}
-	return b, nil
 }
