@@ -24,7 +24,7 @@ func (e *Engine) offend(ev *maillog.Event, at int64, out *Outcome) {
 			book.Knock(x, at, uint64(ev.Count))
 			continue
 		}
-		if !e.held && book.Offence(at, key) != nil {
+		if !e.held && book.Offence(e.Now(), key) != nil {
 			out.Fired = true
 			e.good.Revoke(ev.Client, at)
 			table.Clear(key)

@@ -78,3 +78,26 @@ func TestSetBack(t *testing.T) {
 		t.Errorf("a sender of five days has the factor %d: it is not known good", f)
 	}
 }
+
+// TestLateRevival: a line that comes late revives a ban from the scoring clock
+// on, not from before its end.
+func TestLateRevival(t *testing.T) {
+	e := newEngine(t)
+	for n := range 10 {
+		e.Feed(0, uint64(n+1), reject(reference, "192.0.2.7", n))
+	}
+	end := reference.Add(time.Hour)
+	e.Feed(0, 20, accepted(end.Add(30*time.Second), "192.0.2.9"))
+	if e.Len() != 0 {
+		t.Fatalf("%d bans after an hour", e.Len())
+	}
+	e.Feed(0, 21, reject(end.Add(-20*time.Second), "192.0.2.7", 11))
+	for x := range e.Bans() {
+		if x.From != e.Now() || x.Until != e.Now()+7200 {
+			t.Errorf("banned from %s until %s at %s", time.Unix(x.From, 0).UTC(), time.Unix(x.Until, 0).UTC(), time.Unix(e.Now(), 0).UTC())
+		}
+	}
+	if e.Len() != 1 {
+		t.Errorf("%d bans, want 1", e.Len())
+	}
+}
