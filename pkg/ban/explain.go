@@ -193,7 +193,7 @@ func (s *sentences) next(n *Next) {
 
 func (s *sentences) life(b *Ban) {
 	if b.Level > 0 {
-		s.add("It is at level %d: %s before.", b.Level, count(b.Level, "ban"))
+		s.add("It is at level %d: its term was doubled %s, for bans before it that are not forgotten.", b.Level, times(b.Level))
 	}
 	if b.Revived {
 		s.add("It was on parole and was revived by one offence.")

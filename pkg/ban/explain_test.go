@@ -48,12 +48,26 @@ func TestExplain(t *testing.T) {
 	r.Tick(x.Until)
 	tells(t, x, "It was renewed once")
 	r.Tick(x.Until)
-	tells(t, r.Offence(t0+4*hour, must("192.0.2.4")), "revived", "level 1: 1 ban before")
+	tells(t, r.Offence(t0+4*hour, must("192.0.2.4")), "revived", "level 1: its term was doubled once")
 	r.allowed(t0+4*hour, "192.0.2.128/25")
 	tells(t, r.of("192.0.2.0/29"), "It has this width because of allowlist entry 192.0.2.128/25")
 
 	r.Ban(t0+5*hour, must("198.51.100.0/24"), Forever, "they asked for it.")
 	tells(t, r.of("198.51.100.0/24"), "banned by hand", "until it is unbanned", "The reason given: they asked for it.")
+}
+
+// TestExplainLevel: the level is no count of bans; quiet days make it less.
+func TestExplainLevel(t *testing.T) {
+	r := newRig(t)
+	now := t0
+	for range 4 {
+		r.offend(now, "192.0.2.1")
+		now += 10 * hour
+		r.Tick(now)
+	}
+	now += 15 * int64(day)
+	r.offend(now, "192.0.2.1")
+	tells(t, r.of("192.0.2.1"), "level 2: its term was doubled 2 times")
 }
 
 func TestExplainOfASite(t *testing.T) {
