@@ -205,7 +205,8 @@ func repeatCount(m []byte) (n uint32, ok bool) {
 
 // shortFull reads " UTC HOST TAG..." after the date of journalctl -o
 // short-full. Zone abbreviations other than UTC are ambiguous ("IST"), so
-// they stand for the zone of the source.
+// they stand for the zone of the source; those that zones without a name have
+// ("-03", "+0530") are offsets.
 func shortFull(b []byte, ev *Event) bool {
 	if len(b) < 2 || b[0] != ' ' {
 		return false
@@ -216,6 +217,8 @@ func shortFull(b []byte, ev *Event) bool {
 	}
 	if string(zone) == "UTC" || string(zone) == "GMT" {
 		ev.Stamp.Offset = 0
+	} else if o, n := zoneOffset(zone); n > 0 && n == len(zone) {
+		ev.Stamp.Offset = o
 	}
 	return afterStamp(b[1+len(zone):], ev, false)
 }

@@ -59,29 +59,42 @@ func stampISO(b []byte, s *Stamp) (n int) {
 		s.Offset = 0
 		return n + 1
 	case '+', '-':
-		z := b[n+1:]
-		if len(z) < 4 {
+		o, m := zoneOffset(b[n:])
+		if m < len("+0000") {
 			return 0
 		}
-		m := 2
-		if z[2] == ':' {
-			m = 3
-		}
-		if len(z) < m+2 {
-			return 0
-		}
-		hh, ok1 := two(z)
-		mm, ok2 := two(z[m:])
-		if !ok1 || !ok2 || hh > 15 || mm > 59 {
-			return 0
-		}
-		s.Offset = int32(hh*3600 + mm*60)
-		if b[n] == '-' {
-			s.Offset = -s.Offset
-		}
-		return n + 1 + m + 2
+		s.Offset = o
+		return n + m
 	}
 	return n
+}
+
+// zoneOffset reads "+05:30", "+0530" or "-03" in seconds east of UTC; n is its
+// length, 0 when b begins with none.
+func zoneOffset(b []byte) (offset int32, n int) {
+	if len(b) < 3 || b[0] != '+' && b[0] != '-' {
+		return 0, 0
+	}
+	hh, ok := two(b[1:])
+	if !ok || hh > 15 {
+		return 0, 0
+	}
+	n = 3
+	m := b[n:]
+	if len(m) > 0 && m[0] == ':' {
+		m = m[1:]
+	}
+	if len(m) >= 2 {
+		if mm, ok := two(m); ok && mm <= 59 {
+			offset = int32(mm * 60)
+			n = len(b) - len(m) + 2
+		}
+	}
+	offset += int32(hh * 3600)
+	if b[0] == '-' {
+		offset = -offset
+	}
+	return offset, n
 }
 
 // stampUnix reads "1795423560.423209" (journalctl -o short-unix).
