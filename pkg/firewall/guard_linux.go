@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -24,6 +25,9 @@ func guard(owner, _ string) (io.Closer, error) {
 		l, err := net.Listen("unix", name)
 		if err == nil {
 			return l, nil
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil // a policy forbids such names; it guards against a slip only
 		}
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return nil, fmt.Errorf("firewall lock: %w", err)
