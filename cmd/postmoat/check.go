@@ -22,7 +22,8 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check configuration and rules",
 		Long: `check reads the configuration and the rules, reports every mistake with file and
-line, and runs the examples of every rule. It changes nothing.
+line, rules that can never match among them, and runs the examples of every rule.
+It changes nothing.
 
 With --firewall it also tries which firewalls work on this host, and says why
 not: each is set up under a name of its own and removed again at once.
