@@ -6,6 +6,11 @@ const (
 	Late = 120
 	// jump is the longest step forward that is believed at once.
 	jump = 3600
+	// little is by how many seconds the clock may be set back without a word to
+	// what goes by it: what is so old counts in any window of as many.
+	little = 600
+	// rest is for how many seconds the clock can't be set back there again.
+	rest = 60
 	// proofs is how many lines in a row must agree on a jump.
 	proofs = 3
 	// ahead is how far a live line may be ahead of the wall clock.
@@ -26,7 +31,8 @@ type clock struct {
 	last    int64
 	pid     uint32
 	onePID  bool
-	back    bool   // mark was set back, and the engine does not know yet
+	back    bool   // mark was set back by more than little, and the engine does not know yet
+	rewound int64  // to which time it was last, so that the engine knew
 	Jumps   uint64 // jumps believed
 	Dropped uint64 // lines too old to be scored
 	Held    uint64 // lines from an implausible future, given the time mark
@@ -62,7 +68,12 @@ func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
 	}
 	if c.proved(t, pid) {
 		c.Jumps++
-		c.mark, c.back = t, t < c.mark
+		// The lines of a host whose clock is behind set it back again and again:
+		// that must not cost much.
+		if c.mark-t > little && (t < c.rewound || t >= c.rewound+rest) {
+			c.back, c.rewound = true, t
+		}
+		c.mark = t
 		return t, true
 	}
 	if t > c.mark {

@@ -101,3 +101,31 @@ func TestLateRevival(t *testing.T) {
 		t.Errorf("%d bans, want 1", e.Len())
 	}
 }
+
+// TestRewindSeldom: where the lines of a host whose clock is behind come in
+// between, what goes by the clock is set back with it once a minute at most, and
+// not for some minutes.
+func TestRewindSeldom(t *testing.T) {
+	for _, x := range []struct {
+		behind int64
+		want   int
+	}{{300, 0}, {3600, 10}} {
+		c, times := clock{}, 0
+		for n := range int64(600) {
+			for i := range uint32(9) {
+				at := 1_000_000_000 + n
+				if i > 3 {
+					at -= x.behind
+				}
+				c.accept(at, i)
+				if c.back {
+					c.back = false
+					times++
+				}
+			}
+		}
+		if times != x.want {
+			t.Errorf("%d s behind: set back %d times in ten minutes, want %d", x.behind, times, x.want)
+		}
+	}
+}

@@ -90,6 +90,7 @@ func (c *clock) encode(w *wire.Writer) {
 	w.Int(c.last)
 	w.Fixed32(c.pid)
 	w.Bool(c.onePID)
+	w.Int(c.rewound)
 	w.Uint(c.Jumps)
 	w.Uint(c.Dropped)
 	w.Uint(c.Held)
@@ -97,7 +98,7 @@ func (c *clock) encode(w *wire.Writer) {
 
 func (c *clock) decode(r *wire.Reader) {
 	*c = clock{
-		mark: r.Int(), horizon: r.Int(), count: int(r.Upto(1 << 62)), last: r.Int(), pid: r.Fixed32(), onePID: r.Bool(),
+		mark: r.Int(), horizon: r.Int(), count: int(r.Upto(1 << 62)), last: r.Int(), pid: r.Fixed32(), onePID: r.Bool(), rewound: r.Int(),
 		Jumps: r.Uint(), Dropped: r.Uint(), Held: r.Uint(),
 	}
 }
