@@ -119,8 +119,13 @@ func (c *core) feed(l *line, text []byte) {
 		f.quiet.Line(at)
 	}
 	ev := out.Event
+	if ev.Kind == maillog.KindNoTime {
+		f.undated++
+		return
+	}
+	f.dated++
 	switch ev.Kind {
-	case maillog.KindNone, maillog.KindNoTime:
+	case maillog.KindNone:
 		return
 	case maillog.KindUnknown:
 		c.understood.Add(0, 1)

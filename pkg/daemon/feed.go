@@ -32,7 +32,10 @@ type feed struct {
 	shift int64 // seconds that are added to the stamps
 	quiet health.Quiet
 	skew  health.Skew
-	pace  pace
+	timed health.Understood // of all lines: those that begin with a time
+	// Lines since timed was told, with a time and without.
+	dated, undated uint64
+	pace           pace
 	// stubborn: the stamps name a wrong zone themselves.
 	stubborn bool
 	// gone: a reload has taken it out; what it still hands over is not fed, so

@@ -477,6 +477,39 @@ func TestAddedSourceKeepsItsPlace(t *testing.T) {
 	}
 }
 
+// TestStrangeLog: a log whose lines have no time that can be read is an alarm,
+// until they have one again. A few such lines are none.
+func TestStrangeLog(t *testing.T) {
+	h := startHost(t, t.TempDir(), nil)
+	ch := h.listen()
+	write := func(lines string) {
+		t.Helper()
+		if _, err := h.log.WriteString(lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ours := func(kind string) func(daemon.Event) bool {
+		return func(ev daemon.Event) bool { return ev.Type == kind && ev.Kind == "not-understood" }
+	}
+	for range 100 {
+		h.reject("203.0.113.5", 2)
+		write("\tat java.lang.Thread.run(Thread.java:829)\n")
+	}
+	until(t, ch, "the ban", isBan("203.0.113.5/32"))
+	time.Sleep(1500 * time.Millisecond) // alarms are looked for once a second
+	s, err := h.Status(t.Context())
+	if err != nil || slices.ContainsFunc(s.Alarms, func(a daemon.Alarm) bool { return a.Kind == "not-understood" }) {
+		t.Errorf("a third of 300 lines without a time: %v, alarms %+v", err, s.Alarms)
+	}
+	write(strings.Repeat("28/11/2026 16.35.01 mx postfix/smtpd[7]: connect from unknown[192.0.2.7]\n", 400))
+	ev := until(t, ch, "the alarm", ours("alarm"))
+	if !strings.Contains(ev.Text, "mail.log: ") || !strings.Contains(ev.Text, "no time") {
+		t.Errorf("the alarm: %q", ev.Text)
+	}
+	h.reject("203.0.113.9", 3000)
+	until(t, ch, "the end of the alarm", ours("clear"))
+}
+
 // TestLostState holds that a daemon that has lost its state takes its bans over
 // from the firewall, says so, and bans nobody for old lines.
 func TestLostState(t *testing.T) {

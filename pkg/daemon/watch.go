@@ -63,6 +63,13 @@ func (c *core) watch(now time.Time) {
 	c.announce(is)
 }
 
+// A source is strange when this share of its lines has no time; a few are what
+// other programs write over several lines.
+const (
+	strange      = 0.5
+	strangeLeast = 200 // lines to be seen before the share means anything
+)
+
 func (c *core) watchSources(now time.Time, raise func(kind, about string, since time.Time, format string, args ...any)) {
 	if len(c.feeds) == 0 {
 		raise("sources", "", now, "there is no log to follow")
@@ -86,6 +93,12 @@ func (c *core) watchSources(now time.Time, raise func(kind, about string, since 
 		if since, habit, ok := f.quiet.Alarm(now.Unix()); ok && c.phase == running {
 			raise("quiet", f.Key, time.Unix(since, 0), "%s: no line of Postfix or Dovecot since %s; it was never quiet for longer than %s or so. Does syslog still write there?",
 				f.Key, stamp(since), habit.Round(time.Minute))
+		}
+		f.timed.Add(f.dated, f.undated)
+		f.dated, f.undated = 0, 0
+		if share, _ := f.timed.Alarm(); share > strange && f.timed.Lines >= strangeLeast {
+			raise("not-understood", f.Key, now, "%s: %.0f %% of its lines begin with no time that can be read, so attacks are missed. Is that a maillog, and does syslog write it in one of the usual formats? 'postmoat explain --log' shows what is read",
+				f.Key, share*100)
 		}
 		if f.stubborn {
 			raise("skew", f.Key, now, "%s: the stamps name a time zone and are off by hours: set the clock or the zone of the program that writes them", f.Key)
