@@ -6,13 +6,11 @@ const (
 	Late = 120
 	// jump is the longest step forward that is believed at once.
 	jump = 3600
-	// little is by how many seconds the clock may be set back without a word to
-	// what goes by it: what is so old counts in any window of as many.
-	little = 600
-	// rest is for how many seconds the clock can't be set back there again.
-	rest = 60
 	// proofs is how many lines in a row must agree on a jump.
 	proofs = 3
+	// settled is for how long the clock has to go on from where it was set back
+	// to until what it said before is taken for wrong.
+	settled = 900
 	// ahead is how far a live line may be ahead of the wall clock.
 	ahead = 2
 )
@@ -31,8 +29,10 @@ type clock struct {
 	last    int64
 	pid     uint32
 	onePID  bool
-	back    bool   // mark was set back by more than little, and the engine does not know yet
-	rewound int64  // to which time it was last, so that the engine knew
+	back    bool   // mark was set back, and not all know it yet: see Engine.rewind
+	top     int64  // the newest time before mark was set back; 0: it was not, or top is known to be wrong
+	since   int64  // what mark was set back to
+	judged  uint64 // lines that accept was asked about
 	Jumps   uint64 // jumps believed
 	Dropped uint64 // lines too old to be scored
 	Held    uint64 // lines from an implausible future, given the time mark
@@ -51,6 +51,7 @@ func (c *clock) stands(t int64) bool {
 // accept takes the time of a line and says which time the line counts at. ok
 // is false for a line that is too old to be scored.
 func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
+	c.judged++
 	if c.cap != 0 && t > c.cap {
 		t = c.cap
 		c.Held++
@@ -68,10 +69,8 @@ func (c *clock) accept(t int64, pid uint32) (at int64, ok bool) {
 	}
 	if c.proved(t, pid) {
 		c.Jumps++
-		// The lines of a host whose clock is behind set it back again and again:
-		// that must not cost much.
-		if c.mark-t > little && (t < c.rewound || t >= c.rewound+rest) {
-			c.back, c.rewound = true, t
+		if t < c.mark {
+			c.back, c.top, c.since = true, max(c.top, c.mark), t
 		}
 		c.mark = t
 		return t, true

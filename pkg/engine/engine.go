@@ -47,9 +47,10 @@ type Engine struct {
 
 	next  int64 // run has nothing to do before this
 	swept int64
-	held  bool  // nobody is banned, see Hold
-	since int64 // lines before this only teach good senders
-	until int64 // lines after this are ignored
+	spare uint64 // clock.judged from which on the tables may be rewound
+	held  bool   // nobody is banned, see Hold
+	since int64  // lines before this only teach good senders
+	until int64  // lines after this are ignored
 
 	roll roll
 
@@ -246,8 +247,19 @@ func (e *Engine) Tick(now int64) {
 // run does what is due up to t: each due second on its own, in order, so that
 // it does not matter how often it is called.
 func (e *Engine) run(t int64) {
+	c := &e.front.clock
+	if t >= c.top {
+		c.top = 0
+	}
 	for {
 		due := e.due()
+		if c.top != 0 && c.since+settled <= min(t, due) {
+			c.top = 0
+			for _, b := range e.books {
+				b.Rewind(c.since + settled)
+			}
+			continue
+		}
 		if due > t {
 			break
 		}
@@ -266,23 +278,48 @@ func (e *Engine) run(t int64) {
 	e.next = e.wake(t)
 }
 
-// rewind is called when the scoring clock was set back.
+// rewind is called when the scoring clock was set back, and with each line that
+// it judges until all know it. That costs a walk over all clients: a log whose
+// lines come in turn from two clocks sets it back every few lines, and has to
+// bring as many lines as make up for one walk before the next. Bans are left alone
+// until the clock has settled: those of the clock that is ahead would end with each
+// step back.
 func (e *Engine) rewind() {
-	e.front.clock.back = false
+	c := &e.front.clock
 	now := e.Now()
+	if c.top != 0 && now >= c.top { // it was the other clock
+		c.back = false
+		return
+	}
 	e.swept = min(e.swept, now)
 	e.good.Rewind(now)
-	for d := range e.tables {
-		e.tables[d].Rewind(now)
-		e.books[d].Rewind(now)
+	if c.judged >= e.spare {
+		c.back = false
+		clients := 0
+		for d := range e.tables {
+			e.tables[d].Rewind(now)
+			clients += e.tables[d].Len()
+		}
+		e.spare = c.judged + rewindLines + uint64(clients)/rewindClients
 	}
 	e.next = e.wake(now)
 }
 
+// After a walk as many lines as these and one for so many clients come before
+// the next.
+const (
+	rewindLines   = 512
+	rewindClients = 8
+)
+
 // wake is when run has to be called next: a ban is due, memory is to be
 // swept, or a day begins.
 func (e *Engine) wake(t int64) int64 {
-	return min(e.due(), e.swept+64, (t/86400+1)*86400)
+	next := min(e.due(), e.swept+64, (t/86400+1)*86400)
+	if c := &e.front.clock; c.top != 0 {
+		next = min(next, c.top, c.since+settled)
+	}
+	return next
 }
 
 func (e *Engine) due() int64 {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -58,8 +59,10 @@ func TestSetBack(t *testing.T) {
 	if e.Len() != 2 {
 		t.Errorf("%d bans after the clock was set back, want 2", e.Len())
 	}
+	sure := reference.Add((settled + 10) * time.Second)
+	feed(sure, accepted(sure, "192.0.2.9"))
 	for _, x := range e.Entries() {
-		if last := reference.Add(time.Hour + time.Minute).Unix(); x.Until > last {
+		if last := reference.Add(time.Hour + time.Minute + settled*time.Second).Unix(); x.Until > last {
 			t.Errorf("%s is banned until %s, for more than its term", x.Prefix, time.Unix(x.Until, 0).UTC())
 		}
 	}
@@ -102,30 +105,69 @@ func TestLateRevival(t *testing.T) {
 	}
 }
 
-// TestRewindSeldom: where the lines of a host whose clock is behind come in
-// between, what goes by the clock is set back with it once a minute at most, and
-// not for some minutes.
-func TestRewindSeldom(t *testing.T) {
-	for _, x := range []struct {
-		behind int64
-		want   int
-	}{{300, 0}, {3600, 10}} {
-		c, times := clock{}, 0
-		for n := range int64(600) {
-			for i := range uint32(9) {
-				at := 1_000_000_000 + n
-				if i > 3 {
-					at -= x.behind
-				}
-				c.accept(at, i)
-				if c.back {
-					c.back = false
-					times++
-				}
+// TestTwoClocks: in a log of two hosts whose clocks are two hours apart the
+// scoring clock goes to and fro. Who offends at either is banned, where the clock
+// is ahead for the whole term, and the walks over all clients are few.
+func TestTwoClocks(t *testing.T) {
+	e := newEngine(t)
+	walks, spare := 0, e.spare
+	const lines = 4000
+	for n := range lines {
+		at, client := reference.Add(time.Duration(n)*time.Second/10), "192.0.2.7"
+		if n/4%2 == 1 {
+			at, client = at.Add(-2*time.Hour), "198.51.100.8"
+		}
+		line := fmt.Appendf(nil, "%s mx postfix/smtpd[%d]: connect from unknown[203.0.113.%d]\n", at.Format(time.Stamp), n%7+1, n%200+1)
+		if n > lines/2 && n%100 < 8 {
+			line = reject(at, client, n)
+		}
+		e.Feed(0, uint64(n+1), line)
+		if e.spare != spare {
+			walks, spare = walks+1, e.spare
+		}
+	}
+	for _, x := range e.Ended() {
+		if x.Prefix.Contains(netip.MustParseAddr("192.0.2.7")) {
+			t.Errorf("the ban of %s ended after %d s", x.Prefix, x.Ended-x.From)
+		}
+	}
+	if walks == 0 || walks > 1+lines/rewindLines {
+		t.Errorf("%d walks for %d lines", walks, lines)
+	}
+	if e.Len() != 2 {
+		t.Errorf("%d bans, want 2", e.Len())
+	}
+}
+
+// TestSetBackAgain: a clock that is set back twice in short time is followed in
+// the end, also when the state was written and read in between.
+func TestSetBackAgain(t *testing.T) {
+	e := newEngine(t)
+	for n := range 3 * rewindLines {
+		at := reference.Add(time.Duration(n) * time.Second)
+		if n < 30 {
+			at = at.Add(time.Duration(30-n) / 10 * 48 * time.Hour)
+		}
+		line := fmt.Appendf(nil, "%s mx postfix/smtpd[%d]: connect from unknown[192.0.2.9]\n", at.Format(time.Stamp), n%7+1)
+		if n > 2*rewindLines {
+			line = reject(at, "192.0.2.7", n)
+		}
+		if n == 40 {
+			var state bytes.Buffer
+			if err := e.Encode(&state); err != nil {
+				t.Fatal(err)
+			}
+			e = newEngine(t)
+			if err := e.Restore(&state); err != nil {
+				t.Fatal(err)
+			}
+			if !e.front.clock.back {
+				t.Error("the clock was followed at once: the test shows nothing")
 			}
 		}
-		if times != x.want {
-			t.Errorf("%d s behind: set back %d times in ten minutes, want %d", x.behind, times, x.want)
-		}
+		e.Feed(0, uint64(n+1), line)
+	}
+	if e.Len() != 1 || e.front.clock.back {
+		t.Errorf("%d bans, want 1; the clock is still to be followed: %v", e.Len(), e.front.clock.back)
 	}
 }

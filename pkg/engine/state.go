@@ -10,7 +10,7 @@ import (
 )
 
 // stateVersion changes when an older state can't be read any more.
-const stateVersion = 4
+const stateVersion = 5
 
 // magic is how a state begins, so that no other file is taken for one.
 const magic = "postmoat state\n"
@@ -24,6 +24,7 @@ func (e *Engine) Encode(w io.Writer) error {
 	x.Uint(stateVersion)
 	e.front.clock.encode(x)
 	x.Int(e.swept)
+	x.Uint(e.spare)
 	e.front.joiner.Encode(x)
 	e.good.Encode(x)
 	e.breaker.Encode(x)
@@ -60,6 +61,7 @@ func (e *Engine) decode(r *wire.Reader) error {
 	}
 	e.front.clock.decode(r)
 	e.swept = r.Int()
+	e.spare = r.Uint()
 	if err := e.front.joiner.Decode(r); err != nil {
 		return err
 	}
@@ -90,7 +92,10 @@ func (c *clock) encode(w *wire.Writer) {
 	w.Int(c.last)
 	w.Fixed32(c.pid)
 	w.Bool(c.onePID)
-	w.Int(c.rewound)
+	w.Bool(c.back)
+	w.Int(c.top)
+	w.Int(c.since)
+	w.Uint(c.judged)
 	w.Uint(c.Jumps)
 	w.Uint(c.Dropped)
 	w.Uint(c.Held)
@@ -98,7 +103,8 @@ func (c *clock) encode(w *wire.Writer) {
 
 func (c *clock) decode(r *wire.Reader) {
 	*c = clock{
-		mark: r.Int(), horizon: r.Int(), count: int(r.Upto(1 << 62)), last: r.Int(), pid: r.Fixed32(), onePID: r.Bool(), rewound: r.Int(),
+		mark: r.Int(), horizon: r.Int(), count: int(r.Upto(1 << 62)), last: r.Int(), pid: r.Fixed32(), onePID: r.Bool(),
+		back: r.Bool(), top: r.Int(), since: r.Int(), judged: r.Uint(),
 		Jumps: r.Uint(), Dropped: r.Uint(), Held: r.Uint(),
 	}
 }
