@@ -41,7 +41,7 @@ func guard(owner, _ string) (io.Closer, error) {
 		}
 		return nil, busy("take "+name, fmt.Sprintf("process %d of user %d, with another state folder", holder.Pid, holder.Uid))
 	}
-	return nil, busy("take "+name, "a process that comes and goes")
+	return nil, nil // nobody answers: one who has only the name
 }
 
 // listener is who listens on a socket.
@@ -63,8 +63,15 @@ func listener(name string) (*unix.Ucred, error) {
 	return u, errors.Join(err, failed)
 }
 
-// mayAdminNet says whether a process has CAP_NET_ADMIN, as far as can be told.
+// mayAdminNet says whether a process has CAP_NET_ADMIN here, as far as can be
+// told: in a user namespace of one's own one has all, and they change nothing
+// outside of it.
 func mayAdminNet(pid int32) bool {
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", pid))
+	ours, err2 := os.Readlink("/proc/self/ns/user")
+	if err != nil || err2 != nil || theirs != ours {
+		return false
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return false

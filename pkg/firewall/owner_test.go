@@ -77,37 +77,6 @@ func TestLockOfSystem(t *testing.T) {
 	lock.Release()
 }
 
-// TestLockSquatted: a user who may not touch the firewall keeps nobody from it.
-func TestLockSquatted(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("there the lock is a file of root's")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be another user")
-	}
-	owner, theirs := lockOwner(), t.TempDir()
-	for folder := theirs; folder != os.TempDir(); folder = filepath.Dir(folder) {
-		if err := os.Chmod(folder, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-	program := filepath.Join(theirs, "program")
-	if err := exec.Command("cp", os.Args[0], program).Run(); err != nil { // where it may be run by anybody
-		t.Fatal(err)
-	}
-	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	line, end := lockElsewhere(t, nobody, theirs, owner)
-	if line != "held" {
-		t.Fatalf("the other process says %q", line)
-	}
-	defer end()
-	lock, err := firewall.TakeLock(t.TempDir(), owner, "run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock.Release()
-}
-
 func lockOwner() string { return fmt.Sprintf("locktest%d", os.Getpid()) }
 
 // lockElsewhere takes the lock in another process, until end is called. line is
