@@ -67,7 +67,7 @@ func (s *Set) misses(line string) string {
 		}
 		return fmt.Sprintf("program %q, message %q", ev.Tag, ev.Message)
 	}
-	if ev.Kind == maillog.KindNone || ev.Kind == maillog.KindUnknown {
+	if ev.Kind <= maillog.KindUnknown {
 		return "it is a line of no known form"
 	}
 	j := maillog.NewJoiner()
