@@ -14,6 +14,7 @@ import (
 
 	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/engine"
+	"github.com/postmoat/postmoat/pkg/fetch"
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/rule"
 	"github.com/postmoat/postmoat/pkg/source"
@@ -210,6 +211,9 @@ func (p *player) find(in events) (n int) {
 		if x.line, ok = in.next(&x.ev); !ok {
 			return n
 		}
+		// What will be hashed may lie in the cache of the processor that parsed it.
+		fetch.Text(x.ev.Recipient)
+		fetch.Text(x.ev.QueueID)
 		if note := p.e.Expect(&x.ev); note != 0 { // 1 more than the index
 			p.c.clients.fetch(note - 1)
 		}
