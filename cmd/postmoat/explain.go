@@ -128,19 +128,8 @@ func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
 
 // front reads the stamps of a log as a replay does.
 func (x *explainer) front(b *source.Block) *engine.Front {
-	written := b.ModTime
-	if written.IsZero() {
-		written = time.Now()
-	}
-	ref := written
-	if !b.Start.IsZero() {
-		ref = b.Start
-	}
-	if !x.now.IsZero() {
-		ref = x.now
-	}
-	o := maillog.SourceOptions{Location: x.loc, Reference: ref.Unix()}
-	return engine.NewFront(x.rules, o, report.Horizon(written))
+	near, horizon := report.Clock(b, x.now, time.Now())
+	return engine.NewFront(x.rules, maillog.SourceOptions{Location: x.loc, Reference: near}, horizon)
 }
 
 func (x *explainer) write(l *report.Line) error {

@@ -26,10 +26,9 @@ type Ready interface {
 // LoadRules reads rule files and folders (their *.yaml and *.yml, by name) in
 // the order given; Builtin stands for those of builtin, whose files are not read
 // if it is [Ready]. A later rule of the same name takes the place of an earlier
-// one; rules that are switched off
-// come along with Disabled set. The specs are all that could be read, also
-// when there is an error, so that rule.Compile can add what it finds: the
-// error joins an [Error] for each thing that is wrong.
+// one; rules that are switched off come along with Disabled set. The specs are
+// all that could be read, also when there is an error, so that rule.Compile can
+// add what it finds: the error joins an [Error] for each thing that is wrong.
 func LoadRules(paths []string, builtin fs.FS) ([]rule.Spec, error) {
 	l := &loader{at: map[string]int{}}
 	for _, p := range paths {

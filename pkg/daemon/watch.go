@@ -63,12 +63,9 @@ func (c *core) watch(now time.Time) {
 	c.announce(is)
 }
 
-// A source is strange when this share of its lines has no time; a few are what
-// other programs write over several lines.
-const (
-	strange      = 0.5
-	strangeLeast = 200 // lines to be seen before the share means anything
-)
+// strange is the share of lines without a time that makes a source no maillog; a
+// few are what other programs write over several lines.
+const strange = 0.5
 
 func (c *core) watchSources(now time.Time, raise func(kind, about string, since time.Time, format string, args ...any)) {
 	if len(c.feeds) == 0 {
@@ -96,7 +93,8 @@ func (c *core) watchSources(now time.Time, raise func(kind, about string, since 
 		}
 		f.timed.Add(f.dated, f.undated)
 		f.dated, f.undated = 0, 0
-		if share, _ := f.timed.Alarm(); share > strange && f.timed.Lines >= strangeLeast {
+		if f.timed.Over(strange) {
+			share, _ := f.timed.Alarm()
 			raise("not-understood", f.Key, now, "%s: %.0f %% of its lines begin with no time that can be read, so attacks are missed. Is that a maillog, and does syslog write it in one of the usual formats? 'postmoat explain --log' shows what is read",
 				f.Key, share*100)
 		}

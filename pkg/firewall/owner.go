@@ -30,8 +30,11 @@ type Lock struct {
 // owner the error is an ErrBusy that names it.
 func TakeLock(folder, owner, command string) (*Lock, error) {
 	f, err := lockFileNamed(filepath.Join(folder, lockFile), command)
-	if err != nil || owner == "" {
-		return &Lock{file: f}, err
+	if err != nil {
+		return nil, err
+	}
+	if owner == "" {
+		return &Lock{file: f}, nil
 	}
 	system, err := guard(owner, command)
 	if err != nil {

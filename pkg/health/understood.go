@@ -51,6 +51,12 @@ func (u *Understood) Alarm() (share float64, ok bool) {
 	return u.share(), u.Raised
 }
 
+// Over reports whether more than a share of the lines is not understood, of at
+// least 200 that were seen.
+func (u *Understood) Over(share float64) bool {
+	return u.Lines >= understoodLeast && u.share() > share
+}
+
 func (u *Understood) share() float64 {
 	if u.Weight == 0 {
 		return 0

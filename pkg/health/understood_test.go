@@ -103,3 +103,22 @@ func TestUnderstoodHuge(t *testing.T) {
 		t.Errorf("share %v, %v; want 0.5, true", share, ok)
 	}
 }
+
+// TestOver: a share means something once 200 lines were seen.
+func TestOver(t *testing.T) {
+	var u Understood
+	if u.Over(0) {
+		t.Error("no line, and some of them are not understood")
+	}
+	u.Add(0, 199)
+	if u.Over(0.5) {
+		t.Error("199 lines are enough")
+	}
+	if u.Add(0, 1); !u.Over(0.5) {
+		t.Error("200 lines of 200 are not over a half")
+	}
+	u.Add(1000, 0)
+	if u.Over(0.5) || !u.Over(0.05) {
+		t.Error("200 lines of 1,200 are over a half, or not over a twentieth")
+	}
+}

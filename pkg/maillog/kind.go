@@ -4,10 +4,10 @@ package maillog
 type Kind uint8
 
 // KindNone is a line of no interest; KindNoTime is one too, for it begins with
-// no time that is read here (an empty line is KindNone); KindUnknown is a line of a program that
-// postmoat has a grammar for and that no form of the grammar matches;
-// KindRepeat is "last message repeated N times"; KindActive is qmgr's "queue
-// active", of interest to the Joiner only.
+// no time that is read here (an empty line is KindNone); KindUnknown is a line
+// of a program that postmoat has a grammar for and that no form of the grammar
+// matches; KindRepeat is "last message repeated N times"; KindActive is qmgr's
+// "queue active", of interest to the Joiner only.
 const (
 	KindNone Kind = iota
 	KindNoTime

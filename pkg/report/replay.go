@@ -252,30 +252,35 @@ func (p *player) count(l *lines, block *source.Block) {
 
 // begin tells the engine about the clock of a block's file.
 func (p *player) begin(b *source.Block) {
-	written := b.ModTime
-	if written.IsZero() {
-		written = p.o.Clock
-	}
+	near, horizon := Clock(b, p.o.Now, p.o.Clock)
 	if !p.began {
 		p.began = true
-		ref := written
-		if !b.Start.IsZero() {
-			ref = b.Start
-		}
-		if !p.o.Now.IsZero() {
-			ref = p.o.Now
-		}
-		p.e.Source(0, maillog.SourceOptions{Location: p.o.Location, Reference: ref.Unix()})
+		p.e.Source(0, maillog.SourceOptions{Location: p.o.Location, Reference: near})
 	}
-	if h := Horizon(written); h > p.horizon {
-		p.horizon = h
-		p.e.Horizon(h)
+	if horizon > p.horizon {
+		p.horizon = horizon
+		p.e.Horizon(horizon)
 	}
 }
 
-// Horizon is what no honest line is later than in a file that was written last
-// at that time: a stamp may be ahead of it by the width of a zone.
-func Horizon(written time.Time) int64 { return written.Add(24 * time.Hour).Unix() }
+// Clock is what a block says of the stamps in it: the first is near to a time (now,
+// where it is given), and no honest one is later than the horizon: a stamp may be
+// ahead of the time of its file by the width of a zone. clock stands in for the time
+// of a file that has none. Both are Unix seconds.
+func Clock(b *source.Block, now, clock time.Time) (near, horizon int64) {
+	written := b.ModTime
+	if written.IsZero() {
+		written = clock
+	}
+	ref := written
+	if !b.Start.IsZero() {
+		ref = b.Start
+	}
+	if !now.IsZero() {
+		ref = now
+	}
+	return ref.Unix(), written.Add(24 * time.Hour).Unix()
+}
 
 // notes says which lines could not be read at all.
 func (p *player) notes() []string {

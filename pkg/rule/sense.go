@@ -61,11 +61,8 @@ func (s *Set) CheckSense() []*Error {
 func canBe(k maillog.Kind, field, value string) bool {
 	switch field {
 	case "reason":
-		for r := range maillog.NumReasons {
-			if strings.EqualFold(r.String(), value) {
-				return k.CanBe(r)
-			}
-		}
+		r, ok := named(value, maillog.NumReasons)
+		return !ok || k.CanBe(r)
 	case "door":
 		d, _ := maillog.ParseDoor(strings.ToLower(value))
 		return k.At(d)

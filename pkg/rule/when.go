@@ -110,12 +110,20 @@ func (c *compiler) kind(w *Cond, v string) (maillog.Kind, bool) {
 
 // word is the value below n whose text is v.
 func word[T enum](c *compiler, w *Cond, v string, n T) (T, bool) {
+	if i, ok := named(v, n); ok {
+		return i, true
+	}
+	c.errorf(w.Pos, "when: there is no %s %q%s", w.Field, v, oneOf(v, slices.DeleteFunc(names(n), func(s string) bool { return s == "" })))
+	return 0, false
+}
+
+// named is the value below n that is called v, in upper or lower case.
+func named[T enum](v string, n T) (T, bool) {
 	for i := range n {
 		if v != "" && strings.EqualFold(i.String(), v) {
 			return i, true
 		}
 	}
-	c.errorf(w.Pos, "when: there is no %s %q%s", w.Field, v, oneOf(v, slices.DeleteFunc(names(n), func(s string) bool { return s == "" })))
 	return 0, false
 }
 
