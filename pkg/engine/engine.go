@@ -373,7 +373,7 @@ func (e *Engine) remember(ev *maillog.Event, at int64, ref *score.Ref) {
 		e.good.MessageOf(ref, ev.Client, at, int(ev.Messages))
 	}
 	if ev.Logins > 0 {
-		e.good.LoginOf(ref, ev.Client, at, int(ev.Logins), hash(ev.SASLUser))
+		e.good.LoginOf(ref, ev.Client, at, int(ev.Logins), hash(ev.Text(maillog.SASLUser)))
 	}
 	if fresh := e.good.Fresh(); len(fresh) > 0 {
 		holes := make([]netip.Prefix, len(fresh))
@@ -395,7 +395,7 @@ func (e *Engine) stale(ev *maillog.Event, at int64) bool {
 	default:
 		return false
 	}
-	user := hash(ev.SASLUser)
+	user := hash(ev.Text(maillog.SASLUser))
 	return user != 0 && e.good.StalePassword(ev.Client, user, at)
 }
 

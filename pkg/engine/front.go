@@ -71,7 +71,7 @@ func (f *Front) match(ev *maillog.Event, ses *maillog.Session, out *Outcome) {
 // custom says whether a line without a grammar matches a rule with a pattern
 // of its own, and makes it an event then.
 func (f *Front) custom(ev *maillog.Event, out *Outcome) bool {
-	if ev.Kind != maillog.KindNone || len(ev.Message) == 0 {
+	if ev.Kind != maillog.KindNone || len(ev.Text(maillog.Message)) == 0 {
 		return false
 	}
 	a, hits := f.rules.MatchCustom(ev)

@@ -142,9 +142,9 @@ func value(h *rule.Hit, ev *maillog.Event) uint64 {
 	for _, w := range h.Weights {
 		switch w.Distinct {
 		case rule.DistinctRecipient:
-			return hash(ev.Recipient)
+			return hash(ev.Text(maillog.Recipient))
 		case rule.DistinctSASLUser:
-			return hash(ev.SASLUser)
+			return hash(ev.Text(maillog.SASLUser))
 		}
 	}
 	return 0

@@ -12,7 +12,8 @@ func nameAddr(b []byte, ev *Event) (rest []byte, ok bool) {
 		if i == 0 || !has(b[i:], "[unknown]") {
 			return b, false
 		}
-		ev.ClientName, ev.Client, ev.Port = b[:i], netip.Addr{}, 0
+		ev.set(ClientName, b[:i])
+		ev.Client, ev.Port = netip.Addr{}, 0
 		n = i + len("[unknown]")
 	}
 	if portless(b, n) {

@@ -68,8 +68,8 @@ func (j *Joiner) State() JoinerState {
 	for id, s := range j.sources {
 		if l := &s.last; l.valid {
 			st.Sources = append(st.Sources, SourceState{
-				ID: id, Seq: l.seq, PID: l.pid, Host: slices.Clone(l.host),
-				Tag: slices.Clone(l.tag), Message: slices.Clone(l.msg),
+				ID: id, Seq: l.seq, PID: l.pid, Host: bytes.Clone(l.text[:l.host]),
+				Tag: bytes.Clone(l.text[l.host:][:l.tag]), Message: bytes.Clone(l.text[l.host+l.tag:]),
 			})
 		}
 	}

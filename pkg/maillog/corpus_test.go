@@ -119,9 +119,9 @@ func show(t testing.TB, ev *Event, field string) string {
 	tally := func(v Tally) string { return fmt.Sprintf("%d/%d", v.OK, v.Total) }
 	switch field {
 	case "host":
-		return text(ev.Host)
+		return text(ev.Text(Host))
 	case "tag":
-		return text(ev.Tag)
+		return text(ev.Text(Tag))
 	case "pid":
 		return strconv.Itoa(int(ev.PID))
 	case "stamp":
@@ -131,11 +131,11 @@ func show(t testing.TB, ev *Event, field string) string {
 		}
 		return fmt.Sprintf("%d-%d-%d/%d/%s", ev.Stamp.Year, ev.Stamp.Month, ev.Stamp.Day, ev.Stamp.Second, offset)
 	case "service":
-		return text(ev.Service)
+		return text(ev.Text(Service))
 	case "queue":
-		return text(ev.QueueID)
+		return text(ev.Text(QueueID))
 	case "name":
-		return text(ev.ClientName)
+		return text(ev.Text(ClientName))
 	case "port":
 		return strconv.Itoa(int(ev.Port))
 	case "stage":
@@ -143,21 +143,21 @@ func show(t testing.TB, ev *Event, field string) string {
 	case "code":
 		return strconv.Itoa(int(ev.Code))
 	case "dsn":
-		return text(ev.DSN)
+		return text(ev.Text(DSN))
 	case "reason":
 		return name(ev.Reason)
 	case "helo":
-		return text(ev.Helo)
+		return text(ev.Text(Helo))
 	case "from":
-		return text(ev.Sender)
+		return text(ev.Text(Sender))
 	case "to":
-		return text(ev.Recipient)
+		return text(ev.Text(Recipient))
 	case "proto":
-		return text(ev.Proto)
+		return text(ev.Text(Proto))
 	case "method":
-		return text(ev.SASLMethod)
+		return text(ev.Text(SASLMethod))
 	case "user":
-		return text(ev.SASLUser)
+		return text(ev.Text(SASLUser))
 	case "auth":
 		return tally(ev.Commands.Auth)
 	case "mail":
@@ -224,7 +224,8 @@ func TestCorpus(t *testing.T) {
 		}
 		kinds[c.kind] = true
 		for _, end := range []string{"", "\n", "\r\n"} {
-			ev := Event{Kind: SMTPDReject, Client: netip.MustParseAddr("192.0.2.1"), Helo: []byte("stale"), Repeat: 9}
+			ev := Event{Kind: SMTPDReject, Client: netip.MustParseAddr("192.0.2.1"), Repeat: 9}
+			ev.SetText(Helo, []byte("stale"))
 			ok := Parse(append(bytes.Clone(c.text), end...), &ev)
 			if ok != (ev.Kind > KindUnknown) {
 				t.Errorf("%v: Parse returned %t for kind %v", &c, ok, ev.Kind)
@@ -240,7 +241,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// checkParts holds Split and ParseMessage against Parse.
+// checkParts holds Split and parseMessage against Parse.
 func checkParts(t *testing.T, c *corpusCase) {
 	t.Helper()
 	var whole, parts Event
@@ -255,10 +256,11 @@ func checkParts(t *testing.T, c *corpusCase) {
 	if parts.Kind != KindNone || parts.Client.IsValid() {
 		t.Errorf("%v: Split reads the message", c)
 	}
-	parts.Helo, parts.Kind = []byte("stale"), SMTPDReject
-	ParseMessage(&parts)
+	parts.SetText(Helo, []byte("stale"))
+	parts.Kind = SMTPDReject
+	parseMessage(&parts)
 	check(t, c, &parts)
-	if parts.Stamp != whole.Stamp || !bytes.Equal(parts.Host, whole.Host) || parts.PID != whole.PID {
+	if parts.Stamp != whole.Stamp || !bytes.Equal(parts.Text(Host), whole.Text(Host)) || parts.PID != whole.PID {
 		t.Errorf("%v: another envelope", c)
 	}
 }

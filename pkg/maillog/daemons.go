@@ -66,7 +66,7 @@ func anvil(m []byte, ev *Event) Kind {
 	if addr == nil {
 		return KindNone
 	}
-	ev.Service = service
+	ev.set(Service, service)
 	// Since 3.8 it can be a prefix, which is no client.
 	ev.Client, _ = parseAddr(addr)
 	return AnvilStat
@@ -103,7 +103,7 @@ func qmgr(m []byte, ev *Event) Kind {
 	if !ok || id == nil || !has(b, "from=<") {
 		return KindNone
 	}
-	ev.QueueID = id
+	ev.set(QueueID, id)
 	return KindActive
 }
 
@@ -136,7 +136,7 @@ func cleanup(m []byte, ev *Event) Kind {
 		cleanupFields(b, ev)
 	}
 	if k != KindNone {
-		ev.QueueID = id
+		ev.set(QueueID, id)
 	}
 	return k
 }

@@ -2,13 +2,6 @@ package maillog
 
 import "bytes"
 
-// smtpService is postscreen's, whatever its tag, and that of smtpd on port 25;
-// submissionService that of smtpd on port 587.
-var (
-	smtpService       = []byte("smtp")
-	submissionService = []byte("submission")
-)
-
 // tagService names the service of an smtpd by its tag: what the syslog_name
 // of master.cf has between the first and the last slash, as in
 // "postfix/submission/smtpd", else "smtp" (the first four letters of
@@ -35,10 +28,10 @@ func doorOf(e *Event) Door {
 	case DovecotAuthFail, DovecotLoginFail, DovecotLoginOK, DovecotNoAuth:
 		return Login
 	}
-	if loginService(e.Service) {
+	if loginService(e.Text(Service)) {
 		return Login
 	}
-	if programOf(e.Tag) == smtpdProgram && loginService(tagService(e.Tag)) {
+	if tag := e.Text(Tag); programOf(tag) == smtpdProgram && loginService(tagService(tag)) {
 		return Login // a limit line names the service of master.cf instead
 	}
 	return SMTP

@@ -21,11 +21,11 @@ func dovecot(m []byte, ev *Event) Kind {
 	b, _ = cut(b, "Info: ")
 	switch string(process) {
 	case "imap-login", "pop3-login":
-		ev.Service = process[:4]
+		ev.set(Service, process[:4])
 	case "submission-login":
-		ev.Service = process[:len("submission")]
+		ev.set(Service, process[:len("submission")])
 	case "managesieve-login":
-		ev.Service = process[len("manage"):len("managesieve")]
+		ev.set(Service, process[len("manage"):len("managesieve")])
 	default:
 		if has(process, "auth") && (len(process) == 4 || has(process, "auth-worker")) {
 			return orNone(dovecotAuth(b, ev))
@@ -157,7 +157,7 @@ func loginKind(reason []byte) Kind {
 func loginUser(b []byte, ev *Event) bool {
 	if i := bytes.LastIndexByte(b, ','); i > 0 && b[i-1] == '>' && has(b[i:], ", method=") {
 		if m := b[i+len(", method="):]; mechanism(m) {
-			ev.SASLMethod = m
+			ev.set(SASLMethod, m)
 			b = b[:i]
 		}
 	}
@@ -165,7 +165,7 @@ func loginUser(b []byte, ev *Event) bool {
 		return false
 	}
 	if len(b) > 1 {
-		ev.SASLUser = b[:len(b)-1]
+		ev.set(SASLUser, b[:len(b)-1])
 	}
 	return true
 }
@@ -216,7 +216,7 @@ func dovecotAuth(b []byte, ev *Event) Kind {
 		}
 		b = b[:len(b)-len(why)]
 		if i := lastGroup(b); i > 0 && authGroup(b[i+1:], ev) {
-			ev.SASLUser = b[:i]
+			ev.set(SASLUser, b[:i])
 			ev.Reason = AuthCredentials
 			return DovecotAuthFail
 		}

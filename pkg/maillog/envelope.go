@@ -13,8 +13,9 @@ import "bytes"
 // docker json-file. Splitting the last allocates when the message holds JSON
 // escapes; no other form ever does.
 func Split(line []byte, ev *Event) (ok bool) {
-	*ev = Event{dirty: true} // the caller sets texts that it finds
-	return envelope(trimEnd(line), ev) && unescape(ev)
+	b := trimEnd(line)
+	*ev = Event{line: b}
+	return envelope(b, ev) && unescape(ev)
 }
 
 // envelope fills the envelope fields of ev, which must be zero, from a line
@@ -60,6 +61,7 @@ func plain(b []byte, ev *Event) bool {
 	return false
 }
 
+// trimEnd takes the line end off, and what is behind [maxText].
 func trimEnd(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == '\n' {
 		b = b[:n-1]
@@ -67,7 +69,7 @@ func trimEnd(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == '\r' {
 		b = b[:n-1]
 	}
-	return b
+	return b[:min(len(b), maxText)]
 }
 
 // afterStamp reads " HOST TAG[PID]: MSG" and its variants. With container
@@ -109,7 +111,7 @@ func afterStamp(b []byte, ev *Event, container bool) bool {
 	if b[i-1] == ':' || b[i-1] == 't' && has(b, "last message repeated ") || has(b, "--- last message repeated ") {
 		return tagged(b, ev)
 	}
-	ev.Host = b[:i]
+	ev.set(Host, b[:i])
 	b = b[i+1:]
 	if !has(b, "postfix/") {
 		b = b[facilityLevel(b):]
@@ -150,7 +152,7 @@ func tagged(b []byte, ev *Event) bool {
 	switch b[i] {
 	case ' ':
 		if string(tag) == "last" || string(tag) == "---" {
-			ev.Message = b
+			ev.set(Message, b)
 			return isRepeat(b)
 		}
 		return false
@@ -164,7 +166,7 @@ func tagged(b []byte, ev *Event) bool {
 	default:
 		b = b[i+1:]
 	}
-	ev.Tag = tag
+	ev.set(Tag, tag)
 	if len(b) > 0 && b[0] == ' ' {
 		b = b[1:]
 	}
@@ -173,7 +175,7 @@ func tagged(b []byte, ev *Event) bool {
 			b = b[j+2:]
 		}
 	}
-	ev.Message = b
+	ev.set(Message, b)
 	return true
 }
 

@@ -12,17 +12,13 @@ import "net/netip"
 
 // An Event is what one line says about one client.
 //
-// All []byte fields are sub-slices of the line handed to [Parse] (of a
-// constant for some Services and Tags, of memory of their own for the Host of a
-// [Parser] and for a json-file line with escapes): they are valid only as long
-// as the line is, and must not be written to. Text fields
-// other than Host, Tag, QueueID and ClientName are chosen by the client and
-// are only good for matching, counting and display.
+// Its texts, see [Event.Text], lie in the line handed to [Parse] (in memory of
+// their own for a json-file line with escapes): it is good only as long as the
+// line is.
 type Event struct {
-	// What a [Parser] clears for each line stands in front.
-
-	Stamp Stamp  // the line's own time, as written
-	PID   uint32 // 0 when the line has none
+	// Client is the SMTP, IMAP or POP peer, IPv4-mapped addresses unmapped.
+	// It is the zero Addr when no address may be taken from the line.
+	Client netip.Addr
 
 	Kind   Kind
 	Stage  Stage  // SMTP command the line names, NoStage when it names none
@@ -30,6 +26,7 @@ type Event struct {
 	door   uint8  // 1 more than the Door; 0: to be found out
 	Port   uint16 // of the client; 0 when not logged
 	Code   uint16 // SMTP reply code, 0 when absent
+	PID    uint32 // 0 when the line has none
 
 	// Repeat is how many more copies of the previous line of the same host
 	// this line stands for (KindRepeat), or how many copies of its own text
@@ -43,36 +40,90 @@ type Event struct {
 	Logins     uint32 // good evidence: authenticated logins
 	Time       int64  // Unix seconds, UTC; from 1 to 1<<32-1
 
-	// Client is the SMTP, IMAP or POP peer, IPv4-mapped addresses unmapped.
-	// It is the zero Addr when no address may be taken from the line.
-	Client     netip.Addr
-	ClientName []byte // verified host name, "unknown", or nil
-
-	Host    []byte // nil when the line names no host
-	Tag     []byte // program without pid: "postfix/submission/smtpd"
-	Message []byte // the text after "tag[pid]: "
-	Service []byte // master.cf service or login service: "smtp", "submission", "imap"; nil when not known
-
-	Commands Commands // the summary of a disconnect (Postfix 3.0+)
-
 	// by read the line, and head says which of its heads it begins with: lines
 	// of one by and head have the same Stamp and Host. by is nil for others.
-	by   *Parser
-	head uint32
-	lane uint8 // see lanes; 0 for a line that a Parser did not read by itself
-
-	// What follows and more was set, and has to be cleared.
-	dirty   bool
+	by      *Parser
+	head    uint32
 	escaped bool // Message still holds JSON escapes
 
-	QueueID    []byte // nil for NOQUEUE
-	DSN        []byte // enhanced status code "4.1.1" (RFC 3463), nil when absent
-	Helo       []byte
-	Sender     []byte // non-nil and empty: the null sender <>
-	Recipient  []byte
-	Proto      []byte
-	SASLMethod []byte
-	SASLUser   []byte
+	texts [numTexts]span
+	line  []byte // that the texts lie in
+	Stamp Stamp  // the line's own time, as written
+
+	Commands Commands // the summary of a disconnect (Postfix 3.0+)
+}
+
+// A Text names one of the texts of an [Event]. Those behind ClientName are
+// chosen by the client, but for QueueID, Service and DSN, and are only good for
+// matching, counting and display.
+type Text uint8
+
+// The texts.
+const (
+	Host       Text = iota // nil when the line names no host
+	Tag                    // program without pid: "postfix/submission/smtpd"
+	Message                // the text after "tag[pid]: "
+	Service                // master.cf service or login service: "smtp", "submission", "imap"; nil when not known
+	QueueID                // nil for NOQUEUE
+	DSN                    // enhanced status code "4.1.1" (RFC 3463), nil when absent
+	ClientName             // verified host name, "unknown", or nil
+	Helo
+	Sender // not nil and empty: the null sender <>
+	Recipient
+	Proto
+	SASLMethod
+	SASLUser
+	numTexts
+)
+
+// A span is where a text lies in a line: its offset, and 1 more than its
+// length; the zero span is no text.
+type span struct{ at, n uint16 }
+
+// maxText is how much of a line is read: spans reach no further. What is
+// longer is taken for cut there, as syslog daemons cut lines.
+const maxText = 1<<16 - 2
+
+// Text is a text of e, nil when it has none. It must not be written to.
+func (e *Event) Text(t Text) []byte {
+	s := e.texts[t]
+	if s.n == 0 {
+		return e.unwritten(t)
+	}
+	return e.line[s.at : int(s.at)+int(s.n)-1]
+}
+
+// unwritten is a text that does not stand in the line: postscreen listens at
+// port 25, whatever its tag.
+func (e *Event) unwritten(t Text) []byte {
+	if t == Service && e.Kind >= PostscreenConnect && e.Kind <= PostscreenDisconnect {
+		return smtpService
+	}
+	return nil
+}
+
+var smtpService = []byte("smtp")
+
+// SetText sets a text of e, of up to 65,534 bytes. It is copied unless it is a
+// part of the line.
+func (e *Event) SetText(t Text, b []byte) {
+	if b == nil {
+		e.texts[t] = span{}
+		return
+	}
+	at := cap(e.line) - cap(b) // slices of one array end their capacity at the same byte
+	if at < 0 || at > len(e.line)-len(b) || len(b) > 0 && &e.line[at] != &b[0] {
+		at = len(e.line)
+		e.line = append(e.line[:at:at], b[:min(len(b), maxText-at)]...)
+		b = e.line[at:]
+	}
+	e.set(t, b)
+}
+
+// set is SetText for a part of the line that is not nil, and whose capacity
+// ends where that of the line does.
+func (e *Event) set(t Text, part []byte) {
+	e.texts[t] = span{uint16(cap(e.line) - cap(part)), uint16(len(part) + 1)}
 }
 
 // Door says at which group of ports the service that wrote the line listens.

@@ -32,9 +32,9 @@ func fields(b []byte, ev *Event) {
 			forget(ev)
 		}
 	case !complete:
-		ev.Sender = nil
-		if r := ev.Recipient; r == nil || !object(head, r) {
-			ev.Recipient = nil
+		ev.texts[Sender] = span{}
+		if r := ev.Text(Recipient); r == nil || !object(head, r) {
+			ev.texts[Recipient] = span{}
 		}
 	}
 }
@@ -66,8 +66,10 @@ func plainFields(b []byte, ev *Event) bool {
 	if s < 8 || b[from-1] != '>' || b[s] != '<' || load(b, s-8)>>8 != wFrom || bytes.IndexByte(b[:s-6], '=') >= 0 {
 		return false
 	}
-	ev.Helo, ev.Proto = b[helo+1:len(b)-1], b[proto:helo-len(" helo=")]
-	ev.Recipient, ev.Sender = b[r+1:to-1], b[s+1:from-1]
+	ev.set(Helo, b[helo+1:len(b)-1])
+	ev.set(Proto, b[proto:helo-len(" helo=")])
+	ev.set(Recipient, b[r+1:to-1])
+	ev.set(Sender, b[s+1:from-1])
 	return true
 }
 
@@ -82,8 +84,9 @@ const (
 )
 
 func forget(ev *Event) {
-	ev.Helo, ev.Sender, ev.Recipient, ev.Proto = nil, nil, nil, nil
-	ev.SASLMethod, ev.SASLUser = nil, nil
+	for t := Helo; t <= SASLUser; t++ {
+		ev.texts[t] = span{}
+	}
 }
 
 // object reports whether a reply text, behind its codes, is about <r>.
@@ -96,21 +99,22 @@ func object(text, r []byte) bool {
 // that the "; " in front of the first field was reached.
 func backwards(b []byte, ev *Event) (head []byte, complete bool) {
 	if i := lastAngle(b, false); i >= 0 && ends(b[:i], " helo=") {
-		ev.Helo = b[i+1 : len(b)-1]
+		ev.set(Helo, b[i+1:len(b)-1])
 		b = b[:i-len(" helo=")]
 	}
 	if ends(b, " proto=ESMTP") {
-		ev.Proto, b = b[len(b)-len("ESMTP"):], b[:len(b)-len(" proto=ESMTP")]
+		ev.set(Proto, b[len(b)-len("ESMTP"):])
+		b = b[:len(b)-len(" proto=ESMTP")]
 	} else if i := bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
-		ev.Proto = b[i+1+len("proto="):]
+		ev.set(Proto, b[i+1+len("proto="):])
 		b = b[:i]
 	}
 	if i := lastAngle(b, true); i >= 0 && ends(b[:i], " to=") {
-		ev.Recipient = b[i+1 : len(b)-1]
+		ev.set(Recipient, b[i+1:len(b)-1])
 		b = b[:i-len(" to=")]
 	}
 	if i := lastAngle(b, true); i >= 0 && ends(b[:i], " from=") {
-		ev.Sender = b[i+1 : len(b)-1]
+		ev.set(Sender, b[i+1:len(b)-1])
 		b = b[:i-len(" from=")]
 	}
 	return b, ends(b, ";")
@@ -197,14 +201,15 @@ func saslFields(b []byte, ev *Event) (head []byte, complete bool) {
 	}
 	tail, _ = until(tail, " sasl_sender=")
 	if m, ok := cut(tail, " sasl_method="); ok {
-		ev.SASLMethod, _ = word(m)
-		tail = m[len(ev.SASLMethod):]
+		method, _ := word(m)
+		ev.set(SASLMethod, method)
+		tail = m[len(method):]
 	}
 	if u, ok := cut(tail, " sasl_username="); ok && len(u) > 0 {
 		if u[0] == '<' && ends(u, ">") {
 			u = u[1 : len(u)-1]
 		}
-		ev.SASLUser = u
+		ev.set(SASLUser, u)
 	}
 	return head, true
 }
@@ -215,22 +220,22 @@ func saslFields(b []byte, ev *Event) (head []byte, complete bool) {
 func commaFields(b []byte, ev *Event) {
 	i := bytes.LastIndexByte(b, ' ')
 	if h, ok := cut(b[i+1:], "helo=<"); ok && i > 0 && ends(h, ">") {
-		ev.Helo = h[:len(h)-1]
+		ev.set(Helo, h[:len(h)-1])
 		b = b[:i]
 		b = b[:len(b)-commaLen(b)]
 	}
 	if i = bytes.LastIndexByte(b, ' '); i >= 0 && has(b[i+1:], "proto=") {
-		ev.Proto = b[i+1+len("proto="):]
+		ev.set(Proto, b[i+1+len("proto="):])
 		b = b[:i]
 		b = b[:len(b)-commaLen(b)]
 	}
 	if i = lastAngle(b, true); i >= 0 && ends(b[:i], " to=") {
-		ev.Recipient = b[i+1 : len(b)-1]
+		ev.set(Recipient, b[i+1:len(b)-1])
 		b = b[:i-len(" to=")]
 		b = b[:len(b)-commaLen(b)]
 	}
 	if i = lastAngle(b, true); i >= 0 && ends(b[:i], " from=") {
-		ev.Sender = b[i+1 : len(b)-1]
+		ev.set(Sender, b[i+1:len(b)-1])
 		b = b[:i-len(" from=")]
 	}
 	if !ends(b, ";") {

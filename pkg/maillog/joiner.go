@@ -49,7 +49,7 @@ type sourceState struct {
 	id    uint32
 	clock clockFace
 	last  lastLine
-	names [16]origin // by the length of the tag: those of a Parser differ
+	names [16]origin // by the length of the tag
 
 	// What the last line began with, and its time: nearly all lines have the
 	// host and the second of the line before.
@@ -183,7 +183,7 @@ func (j *Joiner) smtpd(o *sourceState, ev *Event) *Session {
 	if ev.PID == 0 {
 		return nil
 	}
-	from := &o.names[len(ev.Tag)%len(o.names)] // o.origin(ev), in line
+	from := &o.names[int(ev.texts[Tag].n)%len(o.names)] // o.origin(ev), in line
 	if from.turn != o.turn {
 		from.set(o, ev)
 	}
@@ -310,10 +310,11 @@ func (j *Joiner) postscreen(o *sourceState, ev *Event) *Session {
 
 // message remembers whose a queue ID is.
 func (j *Joiner) message(host, session key, s *Session, ev *Event) {
-	if ev.QueueID == nil || !ev.Client.IsValid() {
+	id := ev.Text(QueueID)
+	if id == nil || !ev.Client.IsValid() {
 		return
 	}
-	host.mix(ev.QueueID)
+	host.mix(id)
 	slot, e := j.messages.find(host)
 	var m *message
 	if e == 0 {
@@ -327,7 +328,7 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 
 // byQueueID finds the message of ev.
 func (j *Joiner) byQueueID(k key, ev *Event) *message {
-	k.mix(ev.QueueID)
+	k.mix(ev.Text(QueueID))
 	m := j.messages.get(k)
 	if m == nil {
 		return nil
@@ -370,7 +371,7 @@ func (j *Joiner) cleanup(o *sourceState, ev *Event) {
 func (j *Joiner) active(o *sourceState, ev *Event) {
 	k := o.origin(ev).hostKey
 	summaries := j.hosts.get(k)
-	k.mix(ev.QueueID)
+	k.mix(ev.Text(QueueID))
 	slot, e := j.messages.find(k)
 	if e == 0 {
 		return

@@ -437,10 +437,11 @@ func TestMixByWords(t *testing.T) {
 // tag alone.
 func TestTagsHavePlaces(t *testing.T) {
 	var o sourceState
-	for i, a := range lanes {
-		for _, b := range lanes[:i] {
-			if n := len(o.names); len(a.tag)%n == len(b.tag)%n {
-				t.Errorf("%q and %q have one place", a.tag, b.tag)
+	tags := []int{ofSmtpd.tag, ofSubmission.tag, ofPostscreen.tag, ofCleanup.tag, ofQmgr.tag, len("dovecot")}
+	for i, a := range tags {
+		for _, b := range tags[:i] {
+			if n := len(o.names); a%n == b%n {
+				t.Errorf("tags of %d and %d bytes have one place", a, b)
 			}
 		}
 	}
@@ -452,7 +453,7 @@ func TestJoinerIsBounded(t *testing.T) {
 	for i := range 2 * maxSessions {
 		e := *ev
 		e.PID = uint32(i + 1)
-		e.QueueID = fmt.Appendf(nil, "AA%07X", i)
+		e.SetText(QueueID, fmt.Appendf(nil, "AA%07X", i))
 		j.Join(1, uint64(i), 1795392000, &e)
 	}
 	if st := j.State(); len(st.Sessions) != maxSessions || len(st.Messages) != maxQueueIDs || j.Evicted() != maxSessions+maxQueueIDs {

@@ -11,8 +11,12 @@ func unescape(ev *Event) (ok bool) {
 		return true
 	}
 	ev.escaped = false
-	in := ev.Message
-	out := make([]byte, 0, len(in))
+	in := ev.Text(Message)
+	at := len(ev.line)
+	if s := ev.texts[Message]; s.n > 0 {
+		at = int(s.at)
+	}
+	out := append(make([]byte, 0, len(ev.line)), ev.line[:at]...) // what stands in front keeps its place
 	for i := 0; i < len(in); i++ {
 		c := in[i]
 		if c != '\\' {
@@ -52,6 +56,7 @@ func unescape(ev *Event) (ok bool) {
 			return false
 		}
 	}
-	ev.Message = out
+	ev.line = out
+	ev.set(Message, out[at:])
 	return true
 }

@@ -8,10 +8,9 @@ type lastLine struct {
 	ev    *Event // until it is kept; the rest is good when it is nil
 	valid bool
 	pid   uint32
-	host  []byte
-	tag   []byte
-	msg   []byte
-	text  []byte // what was kept, reused
+	text  []byte // what was kept, reused: Host, Tag, Message
+	host  int    // length of Host
+	tag   int    // and of Tag
 }
 
 // set remembers ev.
@@ -27,14 +26,13 @@ func (l *lastLine) keep() {
 		return
 	}
 	l.ev = nil
-	h, t := len(ev.Host), len(ev.Host)+len(ev.Tag)
-	l.valid = t+len(ev.Message) <= maxLastBytes && ev.Kind > KindActive
+	host, tag, msg := ev.Text(Host), ev.Text(Tag), ev.Text(Message)
+	l.valid = len(host)+len(tag)+len(msg) <= maxLastBytes && ev.Kind > KindActive
 	if !l.valid {
 		return
 	}
-	l.pid = ev.PID
-	l.text = append(append(append(l.text[:0], ev.Host...), ev.Tag...), ev.Message...)
-	l.host, l.tag, l.msg = l.text[:h:h], l.text[h:t:t], l.text[t:]
+	l.pid, l.host, l.tag = ev.PID, len(host), len(tag)
+	l.text = append(append(append(l.text[:0], host...), tag...), msg...)
 }
 
 // repeat is [lastLine.repeat]; what it is not certain of becomes no event.
@@ -57,12 +55,15 @@ func (l *lastLine) repeat(seq uint64, ev *Event) bool {
 	if !l.valid || l.seq+1 != seq || n == 0 {
 		return false
 	}
-	if len(ev.Host) > 0 && !bytes.Equal(l.host, ev.Host) {
+	if host := ev.Text(Host); len(host) > 0 && !bytes.Equal(l.text[:l.host], host) {
 		return false
 	}
 	at := ev.Time
-	ev.Host, ev.Tag, ev.Message, ev.PID = l.host, l.tag, l.msg, l.pid
-	if !ParseMessage(ev) {
+	ev.line, ev.PID = l.text, l.pid
+	ev.set(Host, l.text[:l.host])
+	ev.set(Tag, l.text[l.host:l.host+l.tag])
+	ev.set(Message, l.text[l.host+l.tag:])
+	if !parseMessage(ev) {
 		return false
 	}
 	ev.Time, ev.Count, ev.Repeat = at, n, n

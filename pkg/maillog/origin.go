@@ -13,7 +13,7 @@ type origin struct {
 
 // origin is that of ev, the last line of o, good until the next call.
 func (o *sourceState) origin(ev *Event) *origin {
-	x := &o.names[len(ev.Tag)%len(o.names)]
+	x := &o.names[int(ev.texts[Tag].n)%len(o.names)]
 	if x.turn != o.turn {
 		x.set(o, ev)
 	}
@@ -23,13 +23,14 @@ func (o *sourceState) origin(ev *Event) *origin {
 // set makes x the origin of ev.
 func (x *origin) set(o *sourceState, ev *Event) {
 	x.turn = o.turn
-	if x.good && bytes.Equal(x.host, ev.Host) && bytes.Equal(x.tag, ev.Tag) {
+	host, tag := ev.Text(Host), ev.Text(Tag)
+	if x.good && bytes.Equal(x.host, host) && bytes.Equal(x.tag, tag) {
 		return
 	}
 	x.good = true
-	x.host, x.tag = append(x.host[:0], ev.Host...), append(x.tag[:0], ev.Tag...)
+	x.host, x.tag = append(x.host[:0], host...), append(x.tag[:0], tag...)
 	x.hostKey = key{uint64(o.id), 1}
-	x.hostKey.mix(ev.Host)
+	x.hostKey.mix(host)
 	x.tagKey = x.hostKey
-	x.tagKey.mix(ev.Tag)
+	x.tagKey.mix(tag)
 }

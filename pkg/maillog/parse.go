@@ -10,8 +10,8 @@ import "bytes"
 // begins with no time) or [KindUnknown] (a line of a program with a grammar
 // that no form matches).
 func Parse(line []byte, ev *Event) bool {
-	*ev = Event{}
 	b, ok := trimEnd(line), false
+	*ev = Event{line: b}
 	if n := stamp3164(b, &ev.Stamp); n > 0 { // nearly all lines
 		if p, ok := quick(b[n:], ev); ok {
 			return classify(ev, p)
@@ -28,24 +28,21 @@ func Parse(line []byte, ev *Event) bool {
 		}
 		return false
 	}
-	return classify(ev, programOf(ev.Tag))
+	return classify(ev, programOf(ev.Text(Tag)))
 }
 
-// ParseMessage reads an event from the envelope that is in ev already: Stamp,
+// parseMessage reads an event from the envelope that is in ev already: Stamp,
 // Host, Tag, PID and Message. It resets everything else.
-func ParseMessage(ev *Event) bool {
+func parseMessage(ev *Event) bool {
 	ev.reset()
-	ok := classify(ev, programOf(ev.Tag))
-	ev.dirty = true // last: classify may reset ev once more
-	return ok
+	return classify(ev, programOf(ev.Text(Tag)))
 }
 
 // reset clears everything but the envelope.
 func (e *Event) reset() {
-	*e = Event{
-		Stamp: e.Stamp, Host: e.Host, Tag: e.Tag, PID: e.PID, Message: e.Message,
-		escaped: e.escaped,
-	}
+	x := Event{Stamp: e.Stamp, PID: e.PID, line: e.line, escaped: e.escaped}
+	copy(x.texts[:], e.texts[:Message+1]) // Host, Tag, Message
+	*e = x
 }
 
 // A program is a daemon whose messages have a grammar.
@@ -107,8 +104,8 @@ func programOf(tag []byte) program {
 // complete and its other fields are zero.
 func classify(ev *Event, p program) bool {
 	if p == noProgram {
-		if len(ev.Tag) == 0 || string(ev.Tag) == "syslogd" {
-			if n, ok := repeatCount(ev.Message); ok {
+		if tag := ev.Text(Tag); len(tag) == 0 || string(tag) == "syslogd" {
+			if n, ok := repeatCount(ev.Text(Message)); ok {
 				ev.Kind, ev.Repeat = KindRepeat, n
 				return true
 			}
@@ -118,7 +115,7 @@ func classify(ev *Event, p program) bool {
 	if ev.escaped && !unescape(ev) {
 		return false
 	}
-	m := ev.Message
+	m := ev.Text(Message)
 	if len(m) == 0 {
 		return false
 	}
@@ -130,15 +127,16 @@ func classify(ev *Event, p program) bool {
 	var k Kind
 	switch p {
 	case smtpdProgram:
-		ev.Service = tagService(ev.Tag)
+		tag := ev.Text(Tag)
+		service := tagService(tag)
+		ev.set(Service, service)
 		ev.door = 1 + uint8(SMTP)
-		if string(ev.Tag) != "postfix/smtpd" && loginService(ev.Service) {
+		if string(tag) != "postfix/smtpd" && loginService(service) {
 			ev.door = 1 + uint8(Login)
 		}
 		k = smtpd(m, ev, nil)
 	case postscreenProgram:
 		ev.door = 1 + uint8(SMTP)
-		ev.Service = smtpService
 		k = postscreen(m, ev)
 	case cleanupProgram:
 		k = cleanup(m, ev)
@@ -176,18 +174,20 @@ func (e *Event) failed() {
 // No client can write at the start of a message; inside its text the words
 // mean nothing.
 func repeated(ev *Event) []byte {
-	n, b, ok := number(ev.Message[len("message repeated "):])
+	m := ev.Text(Message)
+	n, b, ok := number(m[len("message repeated "):])
 	if !ok || n == 0 {
-		return ev.Message
+		return m
 	}
 	b, ok = cut(b, " times: [ ")
 	if !ok {
-		return ev.Message
+		return m
 	}
 	if ends(b, "]") {
 		b = b[:len(b)-1]
 	}
-	ev.Repeat, ev.Message = n, b
+	ev.Repeat = n
+	ev.set(Message, b)
 	return b
 }
 

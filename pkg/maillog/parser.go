@@ -1,7 +1,6 @@
 package maillog
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net/netip"
 )
@@ -13,9 +12,10 @@ import (
 type Parser struct {
 	// The last line's stamp of RFC 3164 and its host, with the blanks behind
 	// them.
-	text [maxHead]byte
-	n    int // length of text; 0: none
-	head head
+	text  [maxHead]byte
+	n     int // length of text; 0: none
+	stamp Stamp
+	head  uint32 // its number, see Event
 
 	peers [2048]knownPeer  // by hash of the text
 	of    [4096]uint16     // by pid: the index of its client in peers
@@ -59,117 +59,102 @@ type knownPeer struct {
 	text   [70]byte
 }
 
-// Parse reads one line into ev, which must be zero, or have been filled by a
-// Parser, [Split] or a [Joiner]; texts may have been added to what Split
-// filled. When it returns false only ev.Kind is good.
+// Parse reads one line into ev, which it resets. When it returns false only
+// ev.Kind is good.
 func (p *Parser) Parse(line []byte, ev *Event) bool {
 	b := trimEnd(line)
 	n := p.n
 	if n == 0 || len(b) < n+minRest || !p.known(b) {
 		if n = p.learn(b); n == 0 || len(b) < n+minRest {
-			return p.any(line, ev)
+			return Parse(line, ev)
 		}
 	}
 	// b[n:] holds at least minRest bytes, from the tag on.
 	if load(b, n) != wPostfix {
 		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
-			return p.any(line, ev)
+			return Parse(line, ev)
 		}
-		ev.begin(&p.head, ofDovecot)
-		ev.Tag, ev.Message, ev.dirty = lanes[ofDovecot].tag, b[n+len("dovecot: "):], true
+		p.begin(b, len("dovecot"), n+len("dovecot: "), ev)
 		return classify(ev, dovecotProgram)
 	}
-	lane := ofSmtpd
+	l := &ofSmtpd
 	switch w := load(b, n+8); {
 	case w&low6 == wSmtpd:
 	case w&low5 == wSMTP, w&low5 == wLMTP:
 		ev.Kind = KindNone
 		return false
 	case w == wCleanup:
-		lane = ofCleanup
+		l = &ofCleanup
 	case w&low5 == wQmgr:
 		if !ends(b, " (queue active)") {
 			ev.Kind = KindNone
 			return false
 		}
-		lane = ofQmgr
+		l = &ofQmgr
 	case w == wSubmissi && has(b[n+16:], "on/smtpd["):
-		lane = ofSubmission
+		l = &ofSubmission
 	case w == wPostscre && has(b[n+16:], "en["):
-		lane = ofPostscreen
+		l = &ofPostscreen
 	default:
-		return p.any(line, ev)
+		return Parse(line, ev)
 	}
-	l := &lanes[lane]
-	b = b[n+len(l.tag)+1:] // from the pid on
-	if len(b) < 12 {
-		return p.any(line, ev)
+	i := n + l.tag + 1 // the pid
+	if len(b) < i+12 {
+		return Parse(line, ev)
 	}
-	d := load(b, 0) ^ '0'*each
-	i := first(noDigit(d))
-	behind := binary.LittleEndian.Uint32(b[i&7:])
-	if uint(i-1) > 6 || behind&0xffffff != ']'|':'<<8|' '<<16 || behind>>24 == '[' {
-		return p.any(line, ev)
+	d := load(b, i) ^ '0'*each
+	digits := first(noDigit(d))
+	i += digits
+	behind := binary.LittleEndian.Uint32(b[i:])
+	if uint(digits-1) > 6 || behind&0xffffff != ']'|':'<<8|' '<<16 || behind>>24 == '[' {
+		return Parse(line, ev)
 	}
-	m := b[i+3:]
-	if lane == ofCleanup && messageID(m) {
+	i += len("]: ")
+	m := b[i:]
+	if l.program == cleanupProgram && messageID(m) {
 		ev.Kind = KindNone
 		return false
 	}
-	ev.begin(&p.head, lane)
-	ev.PID, ev.Tag, ev.Message = decimal(d, i), l.tag, m
+	p.begin(b, l.tag, i, ev)
+	ev.PID = decimal(d, digits)
 	if l.program == smtpdProgram && m[0] != 'm' {
-		ev.Service, ev.door = l.service, l.door
-		return p.smtpd(m, ev)
+		ev.texts[Service], ev.door = span{uint16(n) + l.service.at, l.service.n}, l.door
+		ev.Kind = smtpd(m, ev, p)
+		if ev.Kind <= KindUnknown {
+			ev.failed()
+			return false
+		}
+		return true
 	}
-	ev.dirty = true
 	return classify(ev, l.program)
 }
 
 // A lane is a daemon whose lines are read here.
 type lane struct {
-	tag     []byte
 	program program
-	door    uint8  // 1 more than the Door
-	service []byte // of all its lines, unless the message names another
+	tag     int   // its length
+	door    uint8 // 1 more than the Door
+	service span  // of its lines, in the tag, unless the message names another
 }
 
-// The lanes; 0 is none.
-const (
-	ofSmtpd uint8 = 1 + iota
-	ofSubmission
-	ofPostscreen
-	ofCleanup
-	ofQmgr
-	ofDovecot
-	numLanes
+// The lanes.
+var (
+	ofSmtpd      = lane{smtpdProgram, len("postfix/smtpd"), 1 + uint8(SMTP), span{uint16(len("postfix/")), uint16(len("smtp") + 1)}}
+	ofSubmission = lane{smtpdProgram, len("postfix/submission/smtpd"), 1 + uint8(Login), span{uint16(len("postfix/")), uint16(len("submission") + 1)}}
+	ofPostscreen = lane{program: postscreenProgram, tag: len("postfix/postscreen")}
+	ofCleanup    = lane{program: cleanupProgram, tag: len("postfix/cleanup")}
+	ofQmgr       = lane{program: qmgrProgram, tag: len("postfix/qmgr")}
 )
 
-var lanes = [numLanes]lane{
-	ofSmtpd:      {[]byte("postfix/smtpd"), smtpdProgram, 1 + uint8(SMTP), smtpService},
-	ofSubmission: {[]byte("postfix/submission/smtpd"), smtpdProgram, 1 + uint8(Login), submissionService},
-	ofPostscreen: {tag: []byte("postfix/postscreen"), program: postscreenProgram, service: smtpService},
-	ofCleanup:    {tag: []byte("postfix/cleanup"), program: cleanupProgram},
-	ofQmgr:       {tag: []byte("postfix/qmgr"), program: qmgrProgram},
-	ofDovecot:    {tag: []byte("dovecot"), program: dovecotProgram},
-}
-
-// begin clears e for a line that begins with h, and is of that lane.
-func (e *Event) begin(h *head, lane uint8) {
-	if e.dirty {
-		*e = Event{}
-	} else {
-		// Stamp and Host are set below, Tag and Message next.
-		e.Kind, e.Stage, e.Reason, e.door, e.Port, e.Code = 0, 0, 0, 0, 0, 0
-		e.PID, e.Repeat, e.Count, e.AuthFailed, e.Messages, e.Logins, e.Time = 0, 0, 0, 0, 0, 0, 0
-		e.Client, e.ClientName, e.Service = netip.Addr{}, nil, nil
-		e.Commands, e.escaped = Commands{}, false
-	}
-	e.lane = lane
-	if e.by != h.by || e.head != h.no {
-		e.by, e.head = h.by, h.no
-		e.Stamp, e.Host = h.stamp, h.host
-	}
+// begin resets ev for a line that begins with the head, with a tag of that
+// length behind it, and whose message begins at b[at].
+func (p *Parser) begin(b []byte, tag, at int, ev *Event) {
+	*ev = Event{}
+	ev.line = b
+	ev.by, ev.head, ev.Stamp = p, p.head, p.stamp
+	ev.texts[Host] = span{uint16(hostAt), uint16(p.n - hostAt)} // 1 blank
+	ev.texts[Tag] = span{uint16(p.n), uint16(tag + 1)}
+	ev.texts[Message] = span{uint16(at), uint16(len(b) - at + 1)}
 }
 
 // hostAt is where the host stands in a line.
@@ -177,13 +162,6 @@ const hostAt = len("Nov  5 08:46:49 ")
 
 // minRest is what a tag and its pid need at most, behind the head.
 const minRest = 34
-
-// any is Parse for a line of any form.
-func (p *Parser) any(line []byte, ev *Event) bool {
-	ok := Parse(line, ev)
-	ev.dirty = true
-	return ok
-}
 
 // known says whether b begins with the head.
 func (p *Parser) known(b []byte) bool {
@@ -203,7 +181,7 @@ func (p *Parser) known(b []byte) bool {
 // is not one to be remembered.
 func (p *Parser) learn(b []byte) int {
 	p.n = 0
-	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.head.stamp) == 0 {
+	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
 		return 0
 	}
 	i := hostAt
@@ -217,29 +195,9 @@ func (p *Parser) learn(b []byte) int {
 		return 0
 	}
 	p.n = i + 1
-	p.head.by = p
-	p.head.no++
+	p.head++
 	copy(p.text[:], b[:p.n])
-	if !bytes.Equal(p.head.host, b[hostAt:i]) {
-		p.head.host = bytes.Clone(b[hostAt:i])
-	}
 	return p.n
-}
-
-// smtpd reads a message of an smtpd.
-func (p *Parser) smtpd(m []byte, ev *Event) bool {
-	k := smtpd(m, ev, p)
-	ev.Kind = k
-	switch k {
-	case SMTPDConnect, SMTPDDisconnect, SMTPDTLSEstablished:
-		return true
-	}
-	ev.dirty = true
-	if k <= KindUnknown {
-		ev.failed()
-		return false
-	}
-	return true
 }
 
 // peer is [peer] for a client whose process may be known.
@@ -249,7 +207,7 @@ func (p *Parser) peer(m []byte, i int, ev *Event) int {
 	}
 	k := &p.peers[p.of[ev.PID%uint32(len(p.of))]%uint16(len(p.peers))]
 	if n := int(k.n); n != 0 && n <= len(m)-i && string(m[i:i+n]) == string(k.text[:n]) {
-		ev.ClientName, ev.Client = m[i:i+int(k.name)], k.client
+		ev.name(m, i, k)
 		return i + n
 	}
 	n := peer(m, i, ev)
@@ -267,7 +225,7 @@ func (p *Parser) onlyPeer(m []byte, i int, ev *Event) int {
 	at := peerAt(m[i:])
 	k := &p.peers[at]
 	if string(m[i:]) == string(k.text[:k.n]) {
-		ev.ClientName, ev.Client = m[i:i+int(k.name)], k.client
+		ev.name(m, i, k)
 		p.of[ev.PID%uint32(len(p.of))] = at
 		return len(m)
 	}
@@ -278,6 +236,11 @@ func (p *Parser) onlyPeer(m []byte, i int, ev *Event) int {
 	return n
 }
 
+// name sets the client that stands at m[i:].
+func (e *Event) name(m []byte, i int, k *knownPeer) {
+	e.texts[ClientName], e.Client = span{uint16(cap(e.line) - cap(m) + i), uint16(k.name) + 1}, k.client
+}
+
 // keep remembers the client of ev, which was read from text, at least 8 bytes.
 func (p *Parser) keep(text []byte, ev *Event) {
 	if len(text) > len(p.peers[0].text) {
@@ -285,7 +248,7 @@ func (p *Parser) keep(text []byte, ev *Event) {
 	}
 	at := peerAt(text)
 	k := &p.peers[at]
-	k.client, k.n, k.name = ev.Client, uint8(len(text)), uint8(len(ev.ClientName))
+	k.client, k.n, k.name = ev.Client, uint8(len(text)), uint8(ev.texts[ClientName].n-1)
 	copy(k.text[:], text)
 	p.of[ev.PID%uint32(len(p.of))] = at
 }

@@ -30,12 +30,12 @@ func TestParts(t *testing.T) {
 		var has Parts
 		for part, is := range map[Parts]bool{
 			PartStage:     ev.Stage != NoStage,
-			PartReply:     ev.Code != 0 || ev.DSN != nil,
-			PartAddresses: ev.Helo != nil || ev.Sender != nil || ev.Recipient != nil || ev.Proto != nil,
-			PartSASL:      ev.SASLMethod != nil || ev.SASLUser != nil,
-			PartName:      ev.ClientName != nil,
+			PartReply:     ev.Code != 0 || ev.Text(DSN) != nil,
+			PartAddresses: ev.Text(Helo) != nil || ev.Text(Sender) != nil || ev.Text(Recipient) != nil || ev.Text(Proto) != nil,
+			PartSASL:      ev.Text(SASLMethod) != nil || ev.Text(SASLUser) != nil,
+			PartName:      ev.Text(ClientName) != nil,
 			PartPort:      ev.Port != 0,
-			PartService:   ev.Service != nil,
+			PartService:   ev.Text(Service) != nil,
 			PartSummary:   ev.Commands != Commands{},
 			PartSession:   NewJoiner().Join(0, 1, 0, &ev) != nil,
 		} {

@@ -27,7 +27,8 @@ func peer(m []byte, i int, ev *Event) int {
 	if n == 0 {
 		return -1
 	}
-	ev.ClientName, ev.Client, ev.Port = m[at:i], a, 0
+	ev.set(ClientName, m[at:i])
+	ev.Client, ev.Port = a, 0
 	return i + n
 }
 

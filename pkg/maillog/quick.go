@@ -61,6 +61,9 @@ func quick(b []byte, ev *Event) (p program, ok bool) {
 	if uint(n-1) > 6 || len(m) < 4 || m[0] != ']' || m[1] != ':' || m[2] != ' ' || m[3] == '[' {
 		return noProgram, false
 	}
-	ev.Host, ev.Tag, ev.PID, ev.Message = b[:i], t[1:end], decimal(d, n), m[3:]
+	ev.set(Host, b[:i])
+	ev.set(Tag, t[1:end])
+	ev.set(Message, m[3:])
+	ev.PID = decimal(d, n)
 	return p, true
 }

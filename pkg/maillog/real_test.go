@@ -82,7 +82,7 @@ func TestRealLog(t *testing.T) {
 			if eventKind(ev) != want.kind || eventClient(ev) != want.client {
 				t.Errorf("%s:%d: got %s %s, want %s %s\n%s", file, i+1, eventKind(ev), eventClient(ev), want.kind, want.client, lines[i])
 			}
-			code := string(ev.DSN)
+			code := string(ev.Text(DSN))
 			if ev.Code > 0 {
 				code = strings.TrimSpace(strconv.Itoa(int(ev.Code)) + " " + code)
 			}

@@ -16,12 +16,12 @@ func rejectReason(t []byte, ev *Event) Reason {
 	if len(t) == 0 || t[0] != '<' {
 		return bareReason(t)
 	}
-	n := sameObject(t, ev.Recipient)
+	n := sameObject(t, ev.Text(Recipient))
 	if n == 0 {
-		n = sameObject(t, ev.Sender)
+		n = sameObject(t, ev.Text(Sender))
 	}
 	if n == 0 {
-		n = sameObject(t, ev.Helo)
+		n = sameObject(t, ev.Text(Helo))
 	}
 	if n == 0 || !has(t[n:], ": ") {
 		n = bytes.Index(t, []byte(">: ")) + 1
@@ -222,10 +222,11 @@ func anyReason(why []byte) Reason {
 
 // statusReason classifies by the enhanced status code alone.
 func statusReason(ev *Event) Reason {
-	if len(ev.DSN) < 4 {
+	dsn := ev.Text(DSN)
+	if len(dsn) < 4 {
 		return OtherReason
 	}
-	switch string(ev.DSN[2:]) {
+	switch string(dsn[2:]) {
 	case "1.1":
 		return RcptUnknown
 	case "1.2", "1.10":

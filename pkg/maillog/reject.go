@@ -109,7 +109,10 @@ func told(b []byte, k Kind, ev *Event) Kind {
 // reply reads "CODE DSN " or "CODE " (up to 2.2) or "DSN " (cleanup) at the
 // start of a text.
 func reply(b []byte, ev *Event) (text []byte) {
-	ev.Code, ev.DSN, text = codes(b)
+	var status []byte
+	if ev.Code, status, text = codes(b); status != nil {
+		ev.set(DSN, status)
+	}
 	return text
 }
 
@@ -172,7 +175,8 @@ func queuedClient(b []byte, ev *Event) Kind {
 		}
 		return KindUnknown
 	}
-	ev.SASLMethod, b = until(method, ", ")
+	method, b = until(method, ", ")
+	ev.set(SASLMethod, method)
 	if b, ok = cut(b, ", sasl_username="); ok {
 		user, rest := until(b, ", sasl_sender=")
 		if rest == nil {
@@ -180,7 +184,7 @@ func queuedClient(b []byte, ev *Event) Kind {
 				user, _ = until(b, ", orig_client=")
 			}
 		}
-		ev.SASLUser = user
+		ev.set(SASLUser, user)
 	}
 	return SMTPDQueuedAuth
 }

@@ -43,16 +43,16 @@ func priority(b []byte, ev *Event) bool {
 	}
 	b, _ = cut(b, "\xef\xbb\xbf")
 	if string(host) != "-" {
-		ev.Host = host
+		ev.set(Host, host)
 	}
 	if string(app) != "-" {
-		ev.Tag = app
+		ev.set(Tag, app)
 	}
 	if pid, rest, ok := number(proc); ok && len(rest) == 0 {
 		ev.PID = pid
 	}
-	ev.Message = b
-	return ev.Tag != nil || isRepeat(b)
+	ev.set(Message, b)
+	return ev.texts[Tag].n != 0 || isRepeat(b)
 }
 
 // structuredData is the length of "-" or of a row of [elements], 0 when b
@@ -155,6 +155,6 @@ func jsonFile(b []byte, ev *Event) bool {
 			ev.Stamp = s
 		}
 	}
-	ev.escaped = bytes.IndexByte(ev.Message, '\\') >= 0
-	return bytes.IndexByte(ev.Tag, '\\') < 0 && bytes.IndexByte(ev.Host, '\\') < 0
+	ev.escaped = bytes.IndexByte(ev.Text(Message), '\\') >= 0
+	return bytes.IndexByte(ev.Text(Tag), '\\') < 0 && bytes.IndexByte(ev.Text(Host), '\\') < 0
 }

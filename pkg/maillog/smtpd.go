@@ -65,7 +65,9 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 		}
 	}
 	if id, b, ok := queueID(m); ok {
-		ev.QueueID = id
+		if id != nil {
+			ev.set(QueueID, id)
+		}
 		if has(b, "client=") && p.peer(b, len("client="), ev) == len(b) { // most
 			return SMTPDQueued
 		}

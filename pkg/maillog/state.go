@@ -37,9 +37,9 @@ func (j *Joiner) Encode(w *wire.Writer) {
 			w.Fixed32(id)
 			w.Uint(l.seq)
 			w.Fixed32(l.pid)
-			w.Bytes(l.host)
-			w.Bytes(l.tag)
-			w.Bytes(l.msg)
+			w.Bytes(l.text[:l.host])
+			w.Bytes(l.text[l.host : l.host+l.tag])
+			w.Bytes(l.text[l.host+l.tag:])
 		}
 	}
 	w.Bool(false)
@@ -148,8 +148,9 @@ func decodeLasts(r *wire.Reader) map[uint32]lastLine {
 		}
 		last = int64(id)
 		l.seq, l.pid = r.Uint(), r.Fixed32()
-		l.host, l.tag, l.msg = r.Bytes(maxLastBytes), r.Bytes(maxLastBytes), r.Bytes(maxLastBytes)
-		if len(l.host)+len(l.tag)+len(l.msg) > maxLastBytes {
+		host, tag, msg := r.Bytes(maxLastBytes), r.Bytes(maxLastBytes), r.Bytes(maxLastBytes)
+		l.host, l.tag, l.text = len(host), len(tag), slices.Concat(host, tag, msg)
+		if len(l.text) > maxLastBytes {
 			r.Fail(errors.New("the last line of a source is too long"))
 		}
 		if r.Err() != nil {

@@ -17,7 +17,9 @@ func warning(m []byte, ev *Event) Kind {
 		return k
 	}
 	if id, b, ok := queueID(m); ok {
-		ev.QueueID = id
+		if id != nil {
+			ev.set(QueueID, id)
+		}
 		if k := bdat(b, ev); k != KindUnknown {
 			return k
 		}
@@ -132,7 +134,8 @@ func limited(b []byte, k Kind, ev *Event) Kind {
 	if b, ok = cut(b, " for service "); !ok || len(b) == 0 {
 		return KindUnknown
 	}
-	ev.Service, _ = word(b)
+	service, _ := word(b)
+	ev.set(Service, service)
 	ev.door = 0
 	return k
 }
@@ -235,7 +238,7 @@ func sasl(b []byte, ev *Event) Kind {
 		ev.Reason = AuthMechanism
 		return SMTPDSASLFail
 	}
-	ev.SASLMethod = method
+	ev.set(SASLMethod, method)
 	if b, ok := cut(b, "authentication aborted"); ok && (len(b) == 0 || has(b, ", sasl_username=")) {
 		ev.Reason = AuthProtocol
 		saslUser(b, ev)
@@ -269,7 +272,7 @@ func saslUser(b []byte, ev *Event) {
 		return
 	}
 	if u := b[i+len(key):]; len(u) > 0 && string(u) != "(unavailable)" {
-		ev.SASLUser = u
+		ev.set(SASLUser, u)
 	}
 }
 

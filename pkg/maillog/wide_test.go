@@ -124,15 +124,15 @@ func TestQuickIsAfterStamp(t *testing.T) {
 		if stamp3164(b, &quickly.Stamp) != 15 {
 			continue
 		}
-		slowly.Stamp = quickly.Stamp
+		slowly.Stamp, quickly.line, slowly.line = quickly.Stamp, b, b
 		p, ok := quick(b[15:], &quickly)
 		if !ok {
 			continue
 		}
 		some++
-		if !afterStamp(b[15:], &slowly, false) || p != programOf(slowly.Tag) ||
-			string(slowly.Host) != string(quickly.Host) || string(slowly.Tag) != string(quickly.Tag) ||
-			slowly.PID != quickly.PID || string(slowly.Message) != string(quickly.Message) {
+		if !afterStamp(b[15:], &slowly, false) || p != programOf(slowly.Text(Tag)) ||
+			string(slowly.Text(Host)) != string(quickly.Text(Host)) || string(slowly.Text(Tag)) != string(quickly.Text(Tag)) ||
+			slowly.PID != quickly.PID || string(slowly.Text(Message)) != string(quickly.Text(Message)) {
 			t.Errorf("%q: %+v, want %+v", b, quickly, slowly)
 		}
 	}

@@ -68,10 +68,10 @@ func Read(number uint64, line []byte, ev *maillog.Event, hits, all rule.Hits, n 
 	t := stamp(ev.Time)
 	l.Time = &t
 	l.Door = ev.Door().String()
-	l.Host, l.Program, l.Service = str(ev.Host), str(ev.Tag), str(ev.Service)
-	l.QueueID, l.ClientName, l.DSN = str(ev.QueueID), str(ev.ClientName), str(ev.DSN)
-	l.Helo, l.Sender, l.Recipient = str(ev.Helo), str(ev.Sender), str(ev.Recipient)
-	l.Proto, l.SASLUser = str(ev.Proto), str(ev.SASLUser)
+	l.Host, l.Program, l.Service = str(ev.Text(maillog.Host)), str(ev.Text(maillog.Tag)), str(ev.Text(maillog.Service))
+	l.QueueID, l.ClientName, l.DSN = str(ev.Text(maillog.QueueID)), str(ev.Text(maillog.ClientName)), str(ev.Text(maillog.DSN))
+	l.Helo, l.Sender, l.Recipient = str(ev.Text(maillog.Helo)), str(ev.Text(maillog.Sender)), str(ev.Text(maillog.Recipient))
+	l.Proto, l.SASLUser = str(ev.Text(maillog.Proto)), str(ev.Text(maillog.SASLUser))
 	l.PID, l.Port, l.Code = num(ev.PID), num(ev.Port), num(ev.Code)
 	if ev.Client.IsValid() {
 		c := ev.Client.String()

@@ -2,14 +2,16 @@ package report
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/source"
 )
 
-// events come one by one, with the number of their line.
-type events interface {
-	next(ev *maillog.Event) (line uint64, ok bool)
+// A found is an event and the number of its line.
+type found struct {
+	ev   maillog.Event
+	line uint64
 }
 
 // lines finds the events in the lines of a block.
@@ -20,66 +22,74 @@ type lines struct {
 	number uint64 // of the next line
 	custom bool   // lines without a grammar are wanted too, for rules with a pattern
 
+	lines    uint64
 	unknown  uint64
 	samples  []Sample
 	timeless uint64 // begin with no time
 	bare     Sample // the first of those
 }
 
-// next reads up to the next event. It returns false at the end of the block.
-func (l *lines) next(ev *maillog.Event) (number uint64, ok bool) {
-	for at, n := l.at, l.number; at < len(l.data); {
+// find reads on until xs is full of events or the block ends, and returns how
+// many it has found.
+func (l *lines) find(xs []found) (n int) {
+	at, number := l.at, l.number
+	for n < len(xs) && at < len(l.data) {
 		line := l.data[at:]
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
 			line = line[:i]
 		}
 		at += len(line) + 1
-		n++
-		if l.parser.Parse(line, ev) || ev.Kind == maillog.KindNone && l.custom && maillog.Split(line, ev) {
-			l.at, l.number = at, n
-			return n - 1, true
+		x := &xs[n]
+		if l.parser.Parse(line, &x.ev) || l.other(line, number, &x.ev) {
+			x.line = number
+			n++
 		}
-		switch ev.Kind {
-		case maillog.KindUnknown:
-			l.unknown++
-			if len(l.samples) < maxSamples {
-				l.samples = append(l.samples, Sample{n - 1, sample(line)})
-			}
-		case maillog.KindNoTime:
-			if l.timeless++; l.timeless == 1 {
-				l.bare = Sample{n - 1, sample(line)}
-			}
-		}
-		l.number = n
+		number++
 	}
-	l.at = len(l.data)
-	return 0, false
+	l.lines += number - l.number
+	l.at, l.number = min(at, len(l.data)), number
+	return n
+}
+
+// other says whether a line that holds no event is wanted nevertheless, and
+// counts it if it is not understood.
+func (l *lines) other(line []byte, number uint64, ev *maillog.Event) bool {
+	switch ev.Kind {
+	case maillog.KindNone:
+		return l.custom && maillog.Split(line, ev)
+	case maillog.KindUnknown:
+		l.unknown++
+		if len(l.samples) < maxSamples {
+			l.samples = append(l.samples, Sample{number, sample(line)})
+		}
+	case maillog.KindNoTime:
+		if l.timeless++; l.timeless == 1 {
+			l.bare = Sample{number, sample(line)}
+		}
+	}
+	return false
 }
 
 // A batch is a block and the events in it.
 type batch struct {
 	block *source.Block
 	lines lines
-	pack  maillog.Pack
-	ev    maillog.Event // of parse
+	found []found
 	ready chan struct{}
 }
 
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
-	b.pack.Reset(b.block.Data)
 	b.lines = lines{parser: p, data: b.block.Data, number: b.block.FirstLine, custom: custom}
+	n := 0
 	for {
-		n, ok := b.lines.next(&b.ev)
-		if !ok {
-			return
+		b.found = slices.Grow(b.found[:n], 256)
+		xs := b.found[n:cap(b.found)]
+		i := b.lines.find(xs)
+		n += i
+		if i < len(xs) {
+			break
 		}
-		b.pack.Add(&b.ev, uint32(n-b.block.FirstLine))
 	}
-}
-
-// next takes out the next event that parse has found.
-func (b *batch) next(ev *maillog.Event) (number uint64, ok bool) {
-	n, ok := b.pack.Next(ev)
-	return b.block.FirstLine + uint64(n), ok
+	b.found = b.found[:n]
 }

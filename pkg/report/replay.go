@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -83,7 +84,7 @@ type player struct {
 	custom bool
 
 	parser  maillog.Parser // of play
-	found   [ahead]found   // of feed
+	found   [ahead]found   // of play
 	began   bool
 	horizon int64
 	lines   uint64
@@ -92,12 +93,6 @@ type player struct {
 
 	timeless uint64 // lines that begin with no time
 	bare     Sample // the first of them
-}
-
-// A found is an event and the number of its line.
-type found struct {
-	ev   maillog.Event
-	line uint64
 }
 
 const (
@@ -117,7 +112,7 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
-		return stats, past(err)
+		return stats, ended(err)
 	}
 
 	free := make(chan *batch, batches)
@@ -154,90 +149,96 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 	for b := range order {
 		<-b.ready
 		if failed == nil {
-			if failed = p.feed(b, &b.lines, b.block); failed != nil {
+			if failed = p.take(b); failed != nil {
 				cancel(failed)
 			}
 		}
 		b.block.Release()
 		free <- b
 	}
-	return stats, past(g.Wait())
+	return stats, ended(g.Wait())
 }
 
-// past takes the end of the span for a good end.
-func past(err error) error {
+// ended takes the end of the span for a good end.
+func ended(err error) error {
 	if errors.Is(err, errPast) {
 		return nil
 	}
 	return err
 }
 
-// play parses a block and feeds its events to the engine.
+// play parses a block and feeds its events to the engine: some at a time, since
+// the code that finds them and the code that judges them drive each other out of
+// the caches.
 func (p *player) play(block *source.Block) error {
+	p.begin(block)
 	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
-	err := p.feed(&l, &l, block)
+	for n := ahead; n == ahead; {
+		n = l.find(p.found[:])
+		if last, ok := p.feed(p.found[:n]); !ok {
+			return p.past(last, block)
+		}
+	}
+	p.count(&l)
 	// A goroutine that never gives way is interrupted every 10 ms, and loses its
 	// processor when that happens inside a read: dear on a single one.
 	runtime.Gosched()
-	return err
-}
-
-// feed hands the events of a block to the engine, and counts its lines. It goes
-// some events at a time: the code that finds them and the code that judges them
-// drive each other out of the caches, and the engine can fetch what it needs for
-// an event that is a few lines ahead.
-func (p *player) feed(in events, l *lines, block *source.Block) error {
-	p.begin(block)
-	for n := ahead; n == ahead; {
-		n = p.find(in)
-		for i := range p.found[:n] {
-			x := &p.found[i]
-			if !p.c.add(p.e.FeedLent(0, x.line, &x.ev)) {
-				p.countTo(x.line, block)
-				return errPast
-			}
-		}
-		p.e.Keep()
-	}
-	p.count(l, block)
 	return nil
 }
 
-// find reads the next events, and has what is known of their clients fetched.
-func (p *player) find(in events) (n int) {
-	for n = range p.found {
-		x := &p.found[n]
-		var ok bool
-		if x.line, ok = in.next(&x.ev); !ok {
-			return n
+// take feeds the events of a parsed block to the engine.
+func (p *player) take(b *batch) error {
+	p.begin(b.block)
+	for xs := range slices.Chunk(b.found, ahead) {
+		if last, ok := p.feed(xs); !ok {
+			return p.past(last, b.block)
 		}
+	}
+	p.count(&b.lines)
+	return nil
+}
+
+// feed hands a few events to the engine, after it has had what is known of
+// their clients fetched. ok is false when one of them is past the span; last is
+// its line.
+func (p *player) feed(xs []found) (last uint64, ok bool) {
+	for i := range xs {
+		ev := &xs[i].ev
 		// What will be hashed may lie in the cache of the processor that parsed it.
-		fetch.Text(x.ev.Recipient)
-		fetch.Text(x.ev.QueueID)
-		if note := p.e.Expect(&x.ev); note != 0 { // 1 more than the index
+		fetch.Text(ev.Text(maillog.Recipient))
+		fetch.Text(ev.Text(maillog.QueueID))
+		if note := p.e.Expect(ev); note != 0 { // 1 more than the index
 			p.c.clients.fetch(note - 1)
 		}
 	}
-	return ahead
+	for i := range xs {
+		x := &xs[i]
+		if !p.c.add(p.e.FeedLent(0, x.line, &x.ev)) {
+			return x.line, false
+		}
+	}
+	p.e.Keep()
+	return 0, true
 }
 
-// countTo counts the lines of a block in front of the one with that number: the
+// past counts the lines of a block in front of the one with that number: the
 // first that is past the span.
-func (p *player) countTo(number uint64, block *source.Block) {
+func (p *player) past(number uint64, block *source.Block) error {
 	end := 0
 	for range number - block.FirstLine {
 		end += bytes.IndexByte(block.Data[end:], '\n') + 1
 	}
 	l := lines{parser: new(maillog.Parser), data: block.Data[:end], number: block.FirstLine, custom: p.custom}
-	for more := true; more; {
-		_, more = l.next(&p.found[0].ev)
+	for n := ahead; n == ahead; {
+		n = l.find(p.found[:])
 	}
-	p.count(&l, block)
+	p.count(&l)
+	return errPast
 }
 
-// count adds what was met between the events.
-func (p *player) count(l *lines, block *source.Block) {
-	p.lines += l.number - block.FirstLine
+// count adds what was met between the events of a block.
+func (p *player) count(l *lines) {
+	p.lines += l.lines
 	p.unknown += l.unknown
 	if p.timeless == 0 {
 		p.bare = l.bare

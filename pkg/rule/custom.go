@@ -13,7 +13,8 @@ import (
 // blame somebody else than the first one do not count. Else the Hits are empty
 // and ev is as it was.
 func (s *Set) MatchCustom(ev *maillog.Event) (netip.Addr, Hits) {
-	if s.custom == nil || len(ev.Tag) == 0 || hasGrammar(ev.Tag) {
+	tag := ev.Text(maillog.Tag)
+	if s.custom == nil || len(tag) == 0 || hasGrammar(tag) {
 		return netip.Addr{}, Hits{}
 	}
 	s.begin()
@@ -55,7 +56,8 @@ func (s *Set) readCustom(ev *maillog.Event) (netip.Addr, Hits) {
 
 // read fills in what the pattern takes from the message.
 func (p *pattern) read(ev *maillog.Event) bool {
-	msg := ev.Message[:min(len(ev.Message), maxMessage)]
+	msg := ev.Text(maillog.Message)
+	msg = msg[:min(len(msg), maxMessage)]
 	at := p.re.FindSubmatchIndex(msg)
 	if at == nil {
 		return false
@@ -71,7 +73,9 @@ func (p *pattern) read(ev *maillog.Event) bool {
 		return false
 	}
 	ev.Client = a.Unmap()
-	ev.SASLUser, ev.Recipient = group(p.saslUser), group(p.recipient)
-	ev.Sender, ev.Helo = group(p.sender), group(p.helo)
+	ev.SetText(maillog.SASLUser, group(p.saslUser))
+	ev.SetText(maillog.Recipient, group(p.recipient))
+	ev.SetText(maillog.Sender, group(p.sender))
+	ev.SetText(maillog.Helo, group(p.helo))
 	return true
 }

@@ -15,7 +15,7 @@ func customSpec(name, program, pattern string, when ...string) Spec {
 }
 
 func line(tag, message string) *maillog.Event {
-	return &maillog.Event{Tag: []byte(tag), Message: []byte(message)}
+	return texts{maillog.Tag: tag, maillog.Message: message}.in(maillog.Event{})
 }
 
 func TestPatternsThatAreRefused(t *testing.T) {
@@ -104,8 +104,8 @@ func TestMatchCustom(t *testing.T) {
 		if a.IsValid() {
 			client = a.String()
 		}
-		if got := strings.Join(names, " "); got != c.rules || client != c.client || string(ev.SASLUser) != c.user {
-			t.Errorf("%s: %.60s: client %q, user %q, rules %q", c.tag, c.msg, client, ev.SASLUser, got)
+		if got := strings.Join(names, " "); got != c.rules || client != c.client || string(ev.Text(maillog.SASLUser)) != c.user {
+			t.Errorf("%s: %.60s: client %q, user %q, rules %q", c.tag, c.msg, client, ev.Text(maillog.SASLUser), got)
 		}
 		if hits[maillog.SMTP] != nil {
 			t.Errorf("%s: scored at the wrong door", c.msg)

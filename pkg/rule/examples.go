@@ -65,7 +65,7 @@ func (s *Set) misses(line string) string {
 		if _, hits := s.MatchCustom(&ev); hits != (Hits{}) {
 			return ""
 		}
-		return fmt.Sprintf("program %q, message %q", ev.Tag, ev.Message)
+		return fmt.Sprintf("program %q, message %q", ev.Text(maillog.Tag), ev.Text(maillog.Message))
 	}
 	if ev.Kind <= maillog.KindUnknown {
 		return "it is a line of no known form"

@@ -32,6 +32,13 @@ const (
 	numFields
 )
 
+// textOf is the text of an event that a field is.
+var textOf = [numTexts]maillog.Text{
+	fieldDSN: maillog.DSN, fieldClientName: maillog.ClientName, fieldHelo: maillog.Helo, fieldSender: maillog.Sender,
+	fieldRecipient: maillog.Recipient, fieldSASLUser: maillog.SASLUser, fieldSASLMethod: maillog.SASLMethod,
+	fieldProto: maillog.Proto, fieldService: maillog.Service, fieldProgram: maillog.Tag, fieldHost: maillog.Host,
+}
+
 var fieldNames = [numFields]string{
 	fieldDSN: "dsn", fieldClientName: "client_name", fieldHelo: "helo", fieldSender: "sender",
 	fieldRecipient: "recipient", fieldSASLUser: "sasl_user", fieldSASLMethod: "sasl_method",
@@ -55,33 +62,7 @@ func fieldOf(name string) (field, bool) {
 }
 
 // text is the event's text of a field, nil when it is absent.
-func text(ev *maillog.Event, f field) []byte {
-	switch f {
-	case fieldDSN:
-		return ev.DSN
-	case fieldClientName:
-		return ev.ClientName
-	case fieldHelo:
-		return ev.Helo
-	case fieldSender:
-		return ev.Sender
-	case fieldRecipient:
-		return ev.Recipient
-	case fieldSASLUser:
-		return ev.SASLUser
-	case fieldSASLMethod:
-		return ev.SASLMethod
-	case fieldProto:
-		return ev.Proto
-	case fieldService:
-		return ev.Service
-	case fieldProgram:
-		return ev.Tag
-	case fieldHost:
-		return ev.Host
-	}
-	return nil
-}
+func text(ev *maillog.Event, f field) []byte { return ev.Text(textOf[f]) }
 
 // number is the event's number of a field, 0 when it is absent.
 func number(ev *maillog.Event, f field) uint32 {

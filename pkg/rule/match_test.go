@@ -30,12 +30,26 @@ func compile(t testing.TB, specs ...Spec) *Set {
 	return set
 }
 
-func reject(reason maillog.Reason) *maillog.Event {
-	return &maillog.Event{
-		Tag: []byte("postfix/smtpd"), Service: []byte("smtp"), Kind: maillog.SMTPDReject, Stage: maillog.StageRcpt,
-		Reason: reason, Code: 550, DSN: []byte("5.1.1"), Client: netip.MustParseAddr("192.0.2.1"),
-		Helo: []byte("mail.example"), Sender: []byte("a@example.org"), Recipient: []byte("b@example.net"),
+// texts are those of an event.
+type texts map[maillog.Text]string
+
+// in is ev with the texts.
+func (ts texts) in(ev maillog.Event) *maillog.Event {
+	for t, s := range ts {
+		ev.SetText(t, []byte(s))
 	}
+	return &ev
+}
+
+// smtpd is an event of an smtpd with some texts more.
+func smtpd(ev maillog.Event, ts texts) *maillog.Event {
+	return ts.in(*texts{maillog.Tag: "postfix/smtpd", maillog.Service: "smtp"}.in(ev))
+}
+
+func reject(reason maillog.Reason) *maillog.Event {
+	return smtpd(maillog.Event{
+		Kind: maillog.SMTPDReject, Stage: maillog.StageRcpt, Reason: reason, Code: 550, Client: netip.MustParseAddr("192.0.2.1"),
+	}, texts{maillog.DSN: "5.1.1", maillog.Helo: "mail.example", maillog.Sender: "a@example.org", maillog.Recipient: "b@example.net"})
 }
 
 func TestHeaviestOnceAWindow(t *testing.T) {
@@ -95,7 +109,7 @@ func TestSessionRuleMarksOnlyWhatMatches(t *testing.T) {
 	set := compile(t, s)
 	ev, ses := reject(maillog.RBL), &maillog.Session{}
 	set.Match(ev, ses)
-	ev.Helo = []byte("bot")
+	ev.SetText(maillog.Helo, []byte("bot"))
 	if set.Match(ev, ses)[0] == nil {
 		t.Error("a line that did not match was counted")
 	}
@@ -106,7 +120,7 @@ func TestTimesStandsAlone(t *testing.T) {
 	times.Times = "auth_failed"
 	unknown := spec("unknown", 7, "kind", "smtpd.disconnect", "unknown_commands", "1-")
 	set := compile(t, times, unknown)
-	ev := &maillog.Event{Kind: maillog.SMTPDDisconnect, Tag: []byte("postfix/smtpd"), Service: []byte("smtp"), AuthFailed: 3}
+	ev := smtpd(maillog.Event{Kind: maillog.SMTPDDisconnect, AuthFailed: 3}, nil)
 	ev.Commands.Unknown = maillog.Tally{OK: 0, Total: 2}
 	h := set.Match(ev, nil)[0]
 	if h == nil || !h.TimesAuthFailed || len(h.Rules) != 1 || h.Weights[0].Weight != 1 {
@@ -138,8 +152,8 @@ func TestAbsentTextMatchesNothing(t *testing.T) {
 		{"", "", true}, {"", "*", true}, {"", "?*", false},
 		{"a@b", "", false}, {"a@b", "*", true}, {"a@b", "?*", true}, {"A@B", "a@b", true}, {"a@b", "A@*", true},
 	} {
-		if ev.Sender = []byte(c.value); c.value == "nil" {
-			ev.Sender = nil
+		if ev.SetText(maillog.Sender, []byte(c.value)); c.value == "nil" {
+			ev.SetText(maillog.Sender, nil)
 		}
 		got := compile(t, spec("x", 1, "kind", "smtpd.reject", "sender", c.glob)).Match(ev, nil)[0] != nil
 		if got != c.want {
@@ -192,10 +206,11 @@ func manyRules(n int) []Spec {
 
 func manyEvents() []*maillog.Event {
 	null, bot, net := reject(maillog.RcptUnknown), reject(maillog.Access), reject(maillog.RBL)
-	null.Sender = []byte{}
-	bot.Helo, bot.Sender = []byte("bot-6"), []byte("x@spam7.example")
+	null.SetText(maillog.Sender, []byte{})
+	bot.SetText(maillog.Helo, []byte("bot-6"))
+	bot.SetText(maillog.Sender, []byte("x@spam7.example"))
 	net.Client = netip.MustParseAddr("10.0.8.1")
-	auth := &maillog.Event{Kind: maillog.SMTPDSASLFail, Tag: []byte("postfix/smtpd"), Service: []byte("smtp"), SASLUser: []byte("info@example.net"), Reason: maillog.AuthCredentials}
+	auth := smtpd(maillog.Event{Kind: maillog.SMTPDSASLFail, Reason: maillog.AuthCredentials}, texts{maillog.SASLUser: "info@example.net"})
 	return []*maillog.Event{null, bot, net, auth, reject(maillog.RcptUnknown), reject(maillog.Greylist)}
 }
 
@@ -238,12 +253,12 @@ func BenchmarkAsked(b *testing.B) {
 		spec("auth", 1, "kind", "smtpd.disconnect", "auth_failed", "1-"),
 		spec("commands", 1, "kind", "smtpd.disconnect", "unknown_commands", "3-"))
 	some, null := reject(maillog.RcptUnknown), reject(maillog.RcptUnknown)
-	null.Sender = []byte{}
+	null.SetText(maillog.Sender, []byte{})
 	for name, ev := range map[string]*maillog.Event{
 		"Reject": some, "Null": null, "Relay": reject(maillog.RelayDenied),
-		"Disconnect": {Kind: maillog.SMTPDDisconnect, Tag: some.Tag, Service: some.Service},
-		"Lost":       {Kind: maillog.SMTPDLostConnection, Tag: some.Tag, Service: some.Service},
-		"Nothing":    {Kind: maillog.SMTPDConnect, Tag: some.Tag, Service: some.Service},
+		"Disconnect": smtpd(maillog.Event{Kind: maillog.SMTPDDisconnect}, nil),
+		"Lost":       smtpd(maillog.Event{Kind: maillog.SMTPDLostConnection}, nil),
+		"Nothing":    smtpd(maillog.Event{Kind: maillog.SMTPDConnect}, nil),
 	} {
 		b.Run(name, func(b *testing.B) {
 			ses := &maillog.Session{}

@@ -99,17 +99,17 @@ func twinCond(field, v string, ev *maillog.Event) bool {
 	case "unknown_commands":
 		return within(int(ev.Commands.Unknown.Total) - int(ev.Commands.Unknown.OK))
 	case "sender":
-		return glob(ev.Sender)
+		return glob(ev.Text(maillog.Sender))
 	case "recipient":
-		return glob(ev.Recipient)
+		return glob(ev.Text(maillog.Recipient))
 	case "helo":
-		return glob(ev.Helo)
+		return glob(ev.Text(maillog.Helo))
 	case "dsn":
-		return glob(ev.DSN)
+		return glob(ev.Text(maillog.DSN))
 	case "sasl_user":
-		return glob(ev.SASLUser)
+		return glob(ev.Text(maillog.SASLUser))
 	case "client_name":
-		return glob(ev.ClientName)
+		return glob(ev.Text(maillog.ClientName))
 	}
 	panic(field)
 }
@@ -193,9 +193,7 @@ func randomEvent(r *rand.Rand) *maillog.Event {
 	tags := []string{"postfix/smtpd", "postfix/submission/smtpd"}
 	services := []string{"smtp", "submission"}
 	i := r.IntN(2)
-	return &maillog.Event{
-		Tag:        []byte(tags[i]),
-		Service:    []byte(services[i]),
+	ev := texts{maillog.Tag: tags[i], maillog.Service: services[i]}.in(maillog.Event{
 		Kind:       []maillog.Kind{maillog.SMTPDReject, maillog.SMTPDDisconnect, maillog.SMTPDSASLFail, maillog.SMTPDConnect}[r.IntN(4)],
 		Client:     netip.MustParseAddr(addrs[r.IntN(len(addrs))]),
 		Stage:      []maillog.Stage{maillog.NoStage, maillog.StageRcpt, maillog.StageMail, maillog.StageQuit}[r.IntN(4)],
@@ -204,9 +202,11 @@ func randomEvent(r *rand.Rand) *maillog.Event {
 		Port:       []uint16{0, 25, 1500}[r.IntN(3)],
 		AuthFailed: uint32(r.IntN(5)),
 		Commands:   maillog.Commands{Unknown: maillog.Tally{OK: 0, Total: uint16(r.IntN(5))}},
-		Sender:     randomText(r), Recipient: randomText(r), Helo: randomText(r), DSN: randomText(r),
-		SASLUser: randomText(r), ClientName: randomText(r),
+	})
+	for _, t := range []maillog.Text{maillog.Sender, maillog.Recipient, maillog.Helo, maillog.DSN, maillog.SASLUser, maillog.ClientName} {
+		ev.SetText(t, randomText(r))
 	}
+	return ev
 }
 
 // glanceSpec asks for nothing but what is answered at a glance.
