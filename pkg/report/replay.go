@@ -97,10 +97,10 @@ type player struct {
 
 const (
 	// batches is how many blocks are under way at once.
-	batches = 12
+	batches = 8
 	// blockSize is small enough for a block to stay in the cache between its
 	// reading and its parsing.
-	blockSize = 256 << 10
+	blockSize = 128 << 10
 	// ahead is how many events are found before they are fed.
 	ahead = 32
 )
