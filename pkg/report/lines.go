@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -17,12 +16,10 @@ type found struct {
 // lines finds the events in the lines of a block.
 type lines struct {
 	parser *maillog.Parser
-	data   []byte
-	at     int    // where the next line begins
-	number uint64 // of the next line
-	custom bool   // lines without a grammar are wanted too, for rules with a pattern
+	block  *source.Block
+	n      int  // lines that were read
+	custom bool // lines without a grammar are wanted too, for rules with a pattern
 
-	lines    uint64
 	unknown  uint64
 	samples  []Sample
 	timeless uint64 // begin with no time
@@ -32,39 +29,41 @@ type lines struct {
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
 func (l *lines) find(xs []found) (n int) {
-	at, number := l.at, l.number
-	for n < len(xs) && at < len(l.data) {
-		line := l.data[at:]
-		if i := bytes.IndexByte(line, '\n'); i >= 0 {
-			line = line[:i]
+	b := l.block
+	at := uint32(0)
+	if l.n > 0 {
+		at = b.Ends[l.n-1] + 1
+	}
+	for _, end := range b.Ends[l.n:] {
+		if n == len(xs) {
+			break
 		}
-		at += len(line) + 1
 		x := &xs[n]
-		if l.parser.Parse(line, &x.ev) || l.other(line, number, &x.ev) {
-			x.line = number
+		line := b.Data[at:end]
+		at = end + 1
+		x.line = b.FirstLine + uint64(l.n)
+		l.n++
+		if l.parser.Parse(line, &x.ev) || l.other(line, x) {
 			n++
 		}
-		number++
 	}
-	l.lines += number - l.number
-	l.at, l.number = min(at, len(l.data)), number
 	return n
 }
 
 // other says whether a line that holds no event is wanted nevertheless, and
 // counts it if it is not understood.
-func (l *lines) other(line []byte, number uint64, ev *maillog.Event) bool {
-	switch ev.Kind {
+func (l *lines) other(line []byte, x *found) bool {
+	switch x.ev.Kind {
 	case maillog.KindNone:
-		return l.custom && maillog.Split(line, ev)
+		return l.custom && maillog.Split(line, &x.ev)
 	case maillog.KindUnknown:
 		l.unknown++
 		if len(l.samples) < maxSamples {
-			l.samples = append(l.samples, Sample{number, sample(line)})
+			l.samples = append(l.samples, Sample{x.line, sample(line)})
 		}
 	case maillog.KindNoTime:
 		if l.timeless++; l.timeless == 1 {
-			l.bare = Sample{number, sample(line)}
+			l.bare = Sample{x.line, sample(line)}
 		}
 	}
 	return false
@@ -80,7 +79,7 @@ type batch struct {
 
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
-	b.lines = lines{parser: p, data: b.block.Data, number: b.block.FirstLine, custom: custom}
+	b.lines = lines{parser: p, block: b.block, custom: custom}
 	n := 0
 	for {
 		b.found = slices.Grow(b.found[:n], 256)

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +171,7 @@ func ended(err error) error {
 // the caches.
 func (p *player) play(block *source.Block) error {
 	p.begin(block)
-	l := lines{parser: &p.parser, data: block.Data, number: block.FirstLine, custom: p.custom}
+	l := lines{parser: &p.parser, block: block, custom: p.custom}
 	for n := ahead; n == ahead; {
 		n = l.find(p.found[:])
 		if last, ok := p.feed(p.found[:n]); !ok {
@@ -224,11 +223,8 @@ func (p *player) feed(xs []found) (last uint64, ok bool) {
 // past counts the lines of a block in front of the one with that number: the
 // first that is past the span.
 func (p *player) past(number uint64, block *source.Block) error {
-	end := 0
-	for range number - block.FirstLine {
-		end += bytes.IndexByte(block.Data[end:], '\n') + 1
-	}
-	l := lines{parser: new(maillog.Parser), data: block.Data[:end], number: block.FirstLine, custom: p.custom}
+	block.Ends = block.Ends[:number-block.FirstLine]
+	l := lines{parser: new(maillog.Parser), block: block, custom: p.custom}
 	for n := ahead; n == ahead; {
 		n = l.find(p.found[:])
 	}
@@ -238,7 +234,7 @@ func (p *player) past(number uint64, block *source.Block) error {
 
 // count adds what was met between the events of a block.
 func (p *player) count(l *lines) {
-	p.lines += l.lines
+	p.lines += uint64(l.n)
 	p.unknown += l.unknown
 	if p.timeless == 0 {
 		p.bare = l.bare

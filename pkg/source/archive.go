@@ -152,13 +152,13 @@ func (r *reader) read(a *archive) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.Data, err = r.next(a, b.buf)
-	if b.Data == nil {
+	data, err := r.next(a, b.buf)
+	if data == nil {
 		b.Release()
 		return nil, err
 	}
-	b.Lines = countLines(b.Data)
-	a.stats.Lines += uint64(b.Lines)
+	b.hold(data)
+	a.stats.Lines += uint64(len(b.Ends))
 	r.label(b, a)
 	return b, nil
 }
@@ -204,8 +204,8 @@ func (r *reader) label(b *Block, a *archive) {
 // deliver numbers a block and hands it on.
 func (r *reader) deliver(b *Block) error {
 	b.FirstLine = r.line
-	r.line += uint64(b.Lines)
-	r.stats.Lines += uint64(b.Lines)
+	r.line += uint64(len(b.Ends))
+	r.stats.Lines += uint64(len(b.Ends))
 	r.stats.Bytes += int64(len(b.Data))
 	err := r.fn(b)
 	b.Release()

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"sync/atomic"
 	"time"
+
+	"github.com/postmoat/postmoat/pkg/linefeed"
 )
 
 // A Block is a run of whole lines of a log.
@@ -26,11 +28,12 @@ type Block struct {
 	ModTime time.Time
 	Start   time.Time
 
-	// Data holds Lines lines. Each ends with \n, but perhaps the last line of
-	// a file. A line that was dropped because it is too long is left as an
-	// empty one, so that numbers and neighbours hold.
-	Data  []byte
-	Lines int
+	// Data holds lines, and Ends is where each ends in it: at its \n, or behind
+	// the last byte, for perhaps the last line of a file has none. A line that
+	// was dropped because it is too long is left as an empty one, so that numbers
+	// and neighbours hold.
+	Data []byte
+	Ends []uint32
 
 	// FirstLine is the number of the first line in the whole log, from 1.
 	FirstLine uint64
@@ -43,13 +46,12 @@ type Block struct {
 // All yields each line without its \n, and its number in the whole log.
 func (b *Block) All() iter.Seq2[uint64, []byte] {
 	return func(yield func(uint64, []byte) bool) {
-		n := b.FirstLine
-		for rest := b.Data; len(rest) > 0; n++ {
-			var line []byte
-			line, rest = cutLine(rest)
-			if !yield(n, line) {
+		at := uint32(0)
+		for i, end := range b.Ends {
+			if !yield(b.FirstLine+uint64(i), b.Data[at:end]) {
 				return
 			}
+			at = end + 1
 		}
 	}
 }
@@ -78,13 +80,12 @@ func cutLine(data []byte) (line, rest []byte) {
 	return data, nil
 }
 
-// countLines counts lines, one without a final \n too.
-func countLines(data []byte) int {
-	n := bytes.Count(data, newline)
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		n++
+// hold makes data what the block holds.
+func (b *Block) hold(data []byte) {
+	b.Data, b.Ends = data, linefeed.Append(b.Ends[:0], data)
+	if n := len(data); n > 0 && data[n-1] != '\n' {
+		b.Ends = append(b.Ends, uint32(n))
 	}
-	return n
 }
 
 var newline = []byte{'\n'}
@@ -118,6 +119,6 @@ func (p *pool) get(ctx context.Context) (*Block, error) {
 		}
 	}
 	b.refs.Store(1)
-	b.Data, b.Lines = nil, 0
+	b.hold(nil)
 	return b, nil
 }

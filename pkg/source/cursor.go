@@ -46,7 +46,10 @@ func (m *merger) load(c *cursor) error {
 	var err error
 	c.rest, err = m.next(c.archive, c.buf)
 	c.ended = c.rest == nil
-	c.stats.Lines += uint64(countLines(c.rest))
+	c.stats.Lines += uint64(bytes.Count(c.rest, newline))
+	if n := len(c.rest); n > 0 && c.rest[n-1] != '\n' {
+		c.stats.Lines++
+	}
 	return err
 }
 
@@ -63,7 +66,7 @@ func (m *merger) leave(c *cursor) error {
 		}
 		c.rest = append(b.buf[:0], c.rest...)
 	}
-	b.Data, b.Lines = c.rest, countLines(c.rest)
+	b.hold(c.rest)
 	m.label(b, c.archive)
 	c.block, c.rest, c.line, c.after = nil, nil, nil, nil
 	return m.deliver(b)
@@ -95,7 +98,7 @@ func (m *merger) emit(c *cursor) error {
 		m.out = b
 	}
 	m.out.Data = append(append(m.out.Data, c.line...), '\n')
-	m.out.Lines++
+	m.out.Ends = append(m.out.Ends, uint32(len(m.out.Data)-1))
 	return nil
 }
 
