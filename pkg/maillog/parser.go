@@ -17,6 +17,8 @@ type Parser struct {
 	stamp Stamp
 	head  uint32 // its number, see Event
 
+	first, second, last uint64 // words of text: its first 16 bytes, and its last 8
+
 	peers [2048]knownPeer  // by hash of the text
 	of    [4096]uint16     // by pid: the index of its client in peers
 	ends  [64]knownSummary // by hash
@@ -62,23 +64,26 @@ type knownPeer struct {
 // Parse reads one line into ev, which it resets. When it returns false only
 // ev.Kind is good.
 func (p *Parser) Parse(line []byte, ev *Event) bool {
-	b := trimEnd(line)
-	n := p.n
-	if n == 0 || len(b) < n+minRest || !p.known(b) {
+	b, n := line, p.n
+	if len(b) == 0 || len(b) > maxText || b[len(b)-1] <= '\r' {
+		b = trimEnd(line)
+	}
+	if n == 0 || len(b) < n+minRest || load(b, 0) != p.first || load(b, 8) != p.second || load(b, n-8) != p.last ||
+		n > 24 && string(b[16:n]) != string(p.text[16:n]) {
 		if n = p.learn(b); n == 0 || len(b) < n+minRest {
 			return Parse(line, ev)
 		}
 	}
-	// b[n:] holds at least minRest bytes, from the tag on.
-	if load(b, n) != wPostfix {
-		if load(b, n) != wDovecot || b[n+8] != ' ' || b[n+9] == '[' {
+	t := (*[minRest]byte)(b[n:]) // from the tag on
+	if load(t[:], 0) != wPostfix {
+		if load(t[:], 0) != wDovecot || t[8] != ' ' || t[9] == '[' {
 			return Parse(line, ev)
 		}
 		p.begin(b, len("dovecot"), n+len("dovecot: "), ev)
 		return classify(ev, dovecotProgram)
 	}
 	l := &ofSmtpd
-	switch w := load(b, n+8); {
+	switch w := load(t[:], 8); {
 	case w&low6 == wSmtpd:
 	case w&low5 == wSMTP, w&low5 == wLMTP:
 		ev.Kind = KindNone
@@ -91,25 +96,21 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 			return false
 		}
 		l = &ofQmgr
-	case w == wSubmissi && has(b[n+16:], "on/smtpd["):
+	case w == wSubmissi && has(t[16:], "on/smtpd["):
 		l = &ofSubmission
-	case w == wPostscre && has(b[n+16:], "en["):
+	case w == wPostscre && has(t[16:], "en["):
 		l = &ofPostscreen
 	default:
 		return Parse(line, ev)
 	}
-	i := n + l.tag + 1 // the pid
-	if len(b) < i+12 {
-		return Parse(line, ev)
-	}
-	d := load(b, i) ^ '0'*each
+	i := l.tag + 1 // where the pid begins in t
+	d := load(t[:], i&31) ^ '0'*each
 	digits := first(noDigit(d))
-	i += digits
-	behind := binary.LittleEndian.Uint32(b[i:])
+	behind := binary.LittleEndian.Uint32(t[i&31+digits&7:])
 	if uint(digits-1) > 6 || behind&0xffffff != ']'|':'<<8|' '<<16 || behind>>24 == '[' {
 		return Parse(line, ev)
 	}
-	i += len("]: ")
+	i += n + digits + len("]: ")
 	m := b[i:]
 	if l.program == cleanupProgram && messageID(m) {
 		ev.Kind = KindNone
@@ -160,28 +161,14 @@ func (p *Parser) begin(b []byte, tag, at int, ev *Event) {
 // hostAt is where the host stands in a line.
 const hostAt = len("Nov  5 08:46:49 ")
 
-// minRest is what a tag and its pid need at most, behind the head.
-const minRest = 34
-
-// known says whether b begins with the head.
-func (p *Parser) known(b []byte) bool {
-	h, n := &p.text, p.n
-	if load(b, 0) != load(h[:], 0) || load(b, 8) != load(h[:], 8) {
-		return false
-	}
-	for i := 16; i < n-8; i += 8 {
-		if load(b, i) != load(h[:], i) {
-			return false
-		}
-	}
-	return load(b, n-8) == load(h[:], n-8)
-}
+// minRest is more than a tag and its pid need, behind the head.
+const minRest = 44
 
 // learn makes what b begins with the head, and returns its length, 0 when it
 // is not one to be remembered.
 func (p *Parser) learn(b []byte) int {
 	p.n = 0
-	if len(b) < 17 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
+	if len(b) < 24 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
 		return 0
 	}
 	i := hostAt
@@ -197,6 +184,7 @@ func (p *Parser) learn(b []byte) int {
 	p.n = i + 1
 	p.head++
 	copy(p.text[:], b[:p.n])
+	p.first, p.second, p.last = load(b, 0), load(b, 8), load(b, p.n-8)
 	return p.n
 }
 

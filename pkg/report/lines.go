@@ -29,24 +29,25 @@ type lines struct {
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
 func (l *lines) find(xs []found) (n int) {
-	b := l.block
+	data, first := l.block.Data, l.block.FirstLine
 	at := uint32(0)
 	if l.n > 0 {
-		at = b.Ends[l.n-1] + 1
+		at = l.block.Ends[l.n-1] + 1
 	}
-	for _, end := range b.Ends[l.n:] {
+	for i, end := range l.block.Ends[l.n:] {
 		if n == len(xs) {
-			break
+			l.n += i
+			return n
 		}
 		x := &xs[n]
-		line := b.Data[at:end]
+		x.line = first + uint64(l.n+i)
+		line := data[at:end]
 		at = end + 1
-		x.line = b.FirstLine + uint64(l.n)
-		l.n++
 		if l.parser.Parse(line, &x.ev) || l.other(line, x) {
 			n++
 		}
 	}
+	l.n = len(l.block.Ends)
 	return n
 }
 
