@@ -98,8 +98,10 @@ const (
 	// batches is how many blocks are under way at once.
 	batches = 8
 	// blockSize is small enough for a block to stay in the cache between its
-	// reading and its parsing.
-	blockSize = 128 << 10
+	// reading and its parsing. Where its events are handed on, they have to stay
+	// there too.
+	blockSize = 256 << 10
+	batchSize = blockSize / 2
 	// ahead is how many events are found before they are fed.
 	ahead = 32
 )
@@ -107,9 +109,10 @@ const (
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
+	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: batchSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
+		ao.Block = blockSize
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
 		return stats, ended(err)
 	}
