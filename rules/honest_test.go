@@ -92,7 +92,7 @@ func fired(t *testing.T, s *story) map[string]int64 {
 				continue
 			}
 			o := offence{at: ev.Time, client: ev.Client, weights: h.Weights, times: int(max(ev.Count, 1))}
-			o.value[rule.DistinctRecipient], o.value[rule.DistinctSASLUser] = string(ev.Text(maillog.Recipient)), string(ev.SASLUser)
+			o.value[rule.DistinctRecipient], o.value[rule.DistinctSASLUser] = string(ev.Text(maillog.Recipient)), string(ev.Text(maillog.SASLUser))
 			if h.TimesAuthFailed {
 				o.times *= int(ev.AuthFailed)
 			}
