@@ -1,8 +1,6 @@
 package report
 
 import (
-	"slices"
-
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/source"
 )
@@ -81,15 +79,9 @@ type batch struct {
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
 	b.lines = lines{parser: p, block: b.block, custom: custom}
-	n := 0
-	for {
-		b.found = slices.Grow(b.found[:n], 256)
-		xs := b.found[n:cap(b.found)]
-		i := b.lines.find(xs)
-		n += i
-		if i < len(xs) {
-			break
-		}
+	if n := len(b.block.Ends); cap(b.found) < n {
+		b.found = make([]found, n+n/8)
 	}
-	b.found = b.found[:n]
+	b.found = b.found[:cap(b.found)]
+	b.found = b.found[:b.lines.find(b.found)]
 }
