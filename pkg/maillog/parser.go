@@ -22,6 +22,49 @@ type Parser struct {
 	peers [2048]knownPeer  // by hash of the text
 	of    [4096]uint16     // by pid: the index of its client in peers
 	ends  [64]knownSummary // by hash
+
+	foreign [16]shortTag // by hash: of programs without a grammar
+}
+
+// A shortTag is a tag of up to 15 bytes and the bracket or colon behind it, zeros
+// behind that; the zero shortTag is none.
+type shortTag [2]uint64
+
+// tagOf is the short tag that t begins with.
+func tagOf(t *[minRest]byte) (s shortTag) {
+	for i := range s {
+		w := load(t[:], 8*i)
+		stop := equal(w, '[') | equal(w, ':')
+		if equal(w, ' ')&(stop-1)&^stop != 0 {
+			break // a blank comes first
+		}
+		if s[i] = w; stop != 0 {
+			s[i] &= (stop&-stop)<<1 - 1
+			return s
+		}
+	}
+	return shortTag{}
+}
+
+// other is Parse for a line behind whose head stands t: of a daemon that is not
+// known here, or of another program.
+func (p *Parser) other(line []byte, t *[minRest]byte, ev *Event) bool {
+	tag := tagOf(t)
+	known := &p.foreign[(tag[0]^tag[1])*0x9e3779b97f4a7c15>>60]
+	if *known == tag && tag != (shortTag{}) {
+		ev.Kind = KindNone
+		return false
+	}
+	if Parse(line, ev) {
+		return true
+	}
+	// What classify says of such a tag depends on nothing else.
+	if s := ev.texts[Tag]; ev.Kind == KindNone && int(s.at) == p.n && s.n != 0 {
+		if name := ev.Text(Tag); programOf(name) == noProgram && string(name) != "syslogd" {
+			*known = tag
+		}
+	}
+	return false
 }
 
 // A knownSummary is the summary of a disconnect and what it means.
@@ -77,7 +120,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	t := (*[minRest]byte)(b[n:]) // from the tag on
 	if load(t[:], 0) != wPostfix {
 		if load(t[:], 0) != wDovecot || t[8] != ' ' || t[9] == '[' {
-			return Parse(line, ev)
+			return p.other(line, t, ev)
 		}
 		p.begin(b, len("dovecot"), n+len("dovecot: "), ev)
 		return classify(ev, dovecotProgram)
@@ -101,7 +144,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	case w == wPostscre && has(t[16:], "en["):
 		l = &ofPostscreen
 	default:
-		return Parse(line, ev)
+		return p.other(line, t, ev)
 	}
 	i := l.tag + 1 // where the pid begins in t
 	d := load(t[:], i&31) ^ '0'*each

@@ -141,6 +141,37 @@ func TestParserHeads(t *testing.T) {
 	}
 }
 
+// TestParserForeignTags: lines of other programs, and what looks like them.
+func TestParserForeignTags(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	names := []string{"amavis", "opendkim", "spamd", "syslogd", "postfix", "last", "---", "a", "fifteen-letters", "sixteen--letters",
+		"seventeen-letters", "postfix/bounce", "postfix/scache", "postfix/anvil", "postfix/trivial-rewrite", "x/smtpd", "dovecot", "mail.warn", "12345678", "1234567"}
+	ends := []string{"[7]: ", "[x]: ", "[7] ", ": ", " ", "[7]:", ":[7]: ", "["}
+	texts := []string{"last message repeated 3 times", "message repeated 3 times: [ connect from unknown[192.0.2.7]]", "disconnect from mail.example.com[192.0.2.7] ehlo=1 quit=1 commands=2", "postfix/smtpd[7]: connect from unknown[192.0.2.7]",
+		"imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.25", "statistics: max connection rate 2/60s for (smtp:192.0.2.7) at Nov 5 08:46:49", ""}
+	var lines [][]byte
+	for range 20000 {
+		lines = append(lines, []byte("Nov  5 08:46:49 mx1 "+names[r.IntN(len(names))]+ends[r.IntN(len(ends))]+texts[r.IntN(len(texts))]))
+	}
+	for i := range 400 { // all tags again and again, of which many have one place
+		lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 mx1 tag-%d[7]: connect from unknown[192.0.2.7]         ", i%40))
+	}
+	if n := twins(t, lines); n < 300 {
+		t.Fatalf("only %d events", n)
+	}
+	twins(t, mutated(r, lines, 20000))
+	var p Parser
+	var ev Event
+	for range 2 {
+		if p.Parse(lines[len(lines)-1], &ev) || ev.Kind != KindNone {
+			t.Fatalf("%v for %q", ev.Kind, lines[len(lines)-1])
+		}
+	}
+	if p.foreign == [len(p.foreign)]shortTag{} {
+		t.Error("a foreign tag is not remembered")
+	}
+}
+
 // TestRepeatLeavesNothing: a repeated line of a daemon that is not named sets
 // texts, and they must be gone from the next one.
 func TestRepeatLeavesNothing(t *testing.T) {
