@@ -54,8 +54,7 @@ type Event struct {
 }
 
 // A Text names one of the texts of an [Event]. Those behind ClientName are
-// chosen by the client, but for QueueID, Service and DSN, and are only good for
-// matching, counting and display.
+// chosen by the client, and are only good for matching, counting and display.
 type Text uint8
 
 // The texts.
@@ -110,6 +109,9 @@ func (e *Event) SetText(t Text, b []byte) {
 	if b == nil {
 		e.texts[t] = span{}
 		return
+	}
+	if e.line == nil {
+		e.line = []byte{} // no part of nil is an empty text
 	}
 	at := cap(e.line) - cap(b) // slices of one array end their capacity at the same byte
 	if at < 0 || at > len(e.line)-len(b) || len(b) > 0 && &e.line[at] != &b[0] {

@@ -41,6 +41,10 @@ func TestSetText(t *testing.T) {
 	if !bytes.Equal(line, twin) {
 		t.Error("the line was written to")
 	}
+	var bare Event
+	if bare.SetText(Sender, []byte{}); bare.Text(Sender) == nil || bare.Text(Recipient) != nil {
+		t.Error("an event without a line: the null sender is none")
+	}
 	ev.SetText(Sender, make([]byte, 1<<17))
 	if n := len(ev.Text(Sender)); n > maxText || n < maxText-200 {
 		t.Errorf("a text of %d bytes", n)

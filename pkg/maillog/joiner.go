@@ -49,7 +49,7 @@ type sourceState struct {
 	id    uint32
 	clock clockFace
 	last  lastLine
-	names [16]origin // by the length of the tag
+	names [16]origin // by the length of the tag: those that a Parser reads by itself differ in it
 
 	// What the last line began with, and its time: nearly all lines have the
 	// host and the second of the line before.
@@ -379,7 +379,7 @@ func (j *Joiner) active(o *sourceState, ev *Event) {
 	m := &j.messages.entries[e].value
 	if summaries != nil && !*summaries && !m.Refused && m.fresh(ev.Time) {
 		ev.Client = m.Client
-		ev.Messages = 1
+		j.good(ev, &ev.Messages, 1)
 	}
 	j.messages.removeAt(slot, e)
 }

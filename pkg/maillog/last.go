@@ -60,7 +60,9 @@ func (l *lastLine) repeat(seq uint64, ev *Event) bool {
 	}
 	at := ev.Time
 	ev.line, ev.PID = l.text, l.pid
-	ev.set(Host, l.text[:l.host])
+	if ev.texts[Host] = (span{}); l.host > 0 {
+		ev.set(Host, l.text[:l.host])
+	}
 	ev.set(Tag, l.text[l.host:l.host+l.tag])
 	ev.set(Message, l.text[l.host+l.tag:])
 	if !parseMessage(ev) {

@@ -209,14 +209,14 @@ func lost(m []byte, ev *Event) Kind {
 		}
 		return k
 	}
-	ev.reset()
+	ev.failed()
 	if k := postscreen(m, ev); k > KindUnknown {
 		if k == PostscreenConnect && !bytes.Contains(m, []byte(" to [")) {
 			return KindNone // tlsproxy's, or that of postscreen 2.8
 		}
 		return k
 	}
-	ev.reset()
+	ev.failed()
 	if k := qmgr(m, ev); k > KindUnknown {
 		return k
 	}

@@ -134,7 +134,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	case w == wCleanup:
 		l = &ofCleanup
 	case w&low5 == wQmgr:
-		if !ends(b, " (queue active)") {
+		if !ends(b, " (queue active)") && !ends(b, " (queue active)]") { // repeated
 			ev.Kind = KindNone
 			return false
 		}
