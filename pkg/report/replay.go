@@ -98,7 +98,8 @@ const (
 	batches = 8
 	// blockSize is small enough for a block to stay in the cache between its
 	// reading and its parsing. Where its events are handed on, they have to stay
-	// there too.
+	// there too. Several files have one size of block always: where their stamps
+	// go back, the order they are merged in depends on it.
 	blockSize = 256 << 10
 	batchSize = blockSize / 2
 	// ahead is how many events are found before they are fed.
@@ -108,12 +109,14 @@ const (
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: batchSize}
+	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
 	if workers == 0 {
-		ao.Block = blockSize
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
 		return stats, ended(err)
+	}
+	if len(p.o.Paths) == 1 {
+		ao.Block = batchSize
 	}
 
 	free := make(chan *batch, batches)
@@ -211,6 +214,7 @@ func (p *player) feed(xs []found) (last uint64, ok bool) {
 	for i := range xs {
 		x := &xs[i]
 		if !p.c.add(p.e.FeedLent(0, x.line, &x.ev)) {
+			p.e.Keep()
 			return x.line, false
 		}
 	}

@@ -306,6 +306,44 @@ func TestSameOutput(t *testing.T) {
 	}
 }
 
+// TestMergedAnywhere: the order in which files are merged does not depend on
+// the number of processors, wherever in a block their stamps go back.
+func TestMergedAnywhere(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, lines ...string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, ahead := range []int{100, 1200, 1300, 2500, 2600} { // lines of some 100 bytes
+		var lines []string
+		for n := range 3000 {
+			hour := 8
+			if n > ahead && n < ahead+200 {
+				hour = 20
+			}
+			lines = append(lines, fmt.Sprintf("2026-11-23T%02d:00:00Z mx1 postfix/smtpd[7]: something new %5d %s", hour, n, strings.Repeat("x", 35)))
+		}
+		o := report.Options{Paths: []string{
+			write("a.log", lines...),
+			write("b.log", "2026-11-23T12:00:00Z mx1 postfix/smtpd[7]: something else", lines[0]),
+		}, Top: 10}
+		var want *report.Report
+		for _, procs := range []int{1, 2, 3} {
+			old := runtime.GOMAXPROCS(procs)
+			got := replay(t, o)
+			runtime.GOMAXPROCS(old)
+			if want == nil {
+				want = got
+			} else if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("stamps ahead from line %d, %d processors:\n%s", ahead, procs, d)
+			}
+		}
+	}
+}
+
 // TestRotated: rotated files in any order are the same log as the whole.
 func TestRotated(t *testing.T) {
 	path, truth := logOf(t, loggen.Options{Mix: "a", Lines: 40_000, Seed: 6})
@@ -366,6 +404,32 @@ func TestSince(t *testing.T) {
 	early := replay(t, report.Options{Paths: []string{path}, Until: until, Top: 10})
 	if early.Last.After(until) || early.Events == 0 {
 		t.Errorf("last event at %s with --until %s", early.Last, until)
+	}
+}
+
+// TestPastIsKept: what is remembered of the line that ended the reading is that
+// line, and not what its place is used for next.
+func TestPastIsKept(t *testing.T) {
+	const form = "2026-11-23T%02d:00:00Z mx1 postfix/smtpd[7]: lost connection after AUTH from unknown[192.0.2.%d]\n"
+	var log strings.Builder
+	for n := 1; n <= 40; n++ {
+		fmt.Fprintf(&log, form, 8+n/36, n)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for procs := 1; procs <= 2; procs++ {
+		runtime.GOMAXPROCS(procs)
+		e, rules := shipped(t)
+		r, err := report.Replay(t.Context(), e, rules, report.Options{
+			Paths: []string{"-"}, Stdin: strings.NewReader(log.String()),
+			Clock: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 23, 8, 30, 0, 0, time.UTC),
+		})
+		if err != nil || r.Lines != 35 {
+			t.Fatalf("%v, %d lines", err, r.Lines)
+		}
+		out := e.Feed(0, 37, []byte("2026-11-23T09:00:01Z mx1 last message repeated 2 times"))
+		if got := out.Event.Client.String(); got != "192.0.2.36" {
+			t.Errorf("%d processors: line 36 was of %s", procs, got)
+		}
 	}
 }
 
