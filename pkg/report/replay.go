@@ -97,26 +97,25 @@ const (
 	// batches is how many blocks are under way at once.
 	batches = 8
 	// blockSize is small enough for a block to stay in the cache between its
-	// reading and its parsing. Where its events are handed on, they have to stay
-	// there too. Several files have one size of block always: where their stamps
-	// go back, the order they are merged in depends on it.
+	// reading and its parsing. It is the same however many processors there are:
+	// where a file begins, and how files are merged whose stamps go back, depends
+	// on it.
 	blockSize = 256 << 10
-	batchSize = blockSize / 2
 	// ahead is how many events are found before they are fed.
 	ahead = 32
 )
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	ao := source.ArchiveOptions{Time: LineTime(p.o.Location, p.o.Now, p.o.Clock), Progress: p.o.Progress, Stdin: p.o.Stdin, Block: blockSize}
 	workers := runtime.GOMAXPROCS(0) - 1
-	if workers == 0 {
+	// What is noted of the files must not depend on how far they are read ahead of
+	// the line that ends the span.
+	if workers == 0 || !p.o.Until.IsZero() {
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, p.play)
-		return stats, ended(err)
-	}
-	if len(p.o.Paths) == 1 {
-		ao.Block = batchSize
+		if errors.Is(err, errPast) {
+			err = nil
+		}
+		return stats, err
 	}
 
 	free := make(chan *batch, batches)
@@ -149,26 +148,13 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 			return nil
 		})
 	}
-	var failed error
 	for b := range order {
 		<-b.ready
-		if failed == nil {
-			if failed = p.take(b); failed != nil {
-				cancel(failed)
-			}
-		}
+		p.take(b)
 		b.block.Release()
 		free <- b
 	}
-	return stats, ended(g.Wait())
-}
-
-// ended takes the end of the span for a good end.
-func ended(err error) error {
-	if errors.Is(err, errPast) {
-		return nil
-	}
-	return err
+	return stats, g.Wait()
 }
 
 // play parses a block and feeds its events to the engine: some at a time, since
@@ -190,16 +176,13 @@ func (p *player) play(block *source.Block) error {
 	return nil
 }
 
-// take feeds the events of a parsed block to the engine.
-func (p *player) take(b *batch) error {
+// take feeds the events of a parsed block to the engine. The span has no end.
+func (p *player) take(b *batch) {
 	p.begin(b.block)
 	for xs := range slices.Chunk(b.found, ahead) {
-		if last, ok := p.feed(xs); !ok {
-			return p.past(last, b.block)
-		}
+		p.feed(xs)
 	}
 	p.count(&b.lines)
-	return nil
 }
 
 // feed hands a few events to the engine, after it has had what is known of

@@ -344,6 +344,38 @@ func TestMergedAnywhere(t *testing.T) {
 	}
 }
 
+// TestNotesUntil: what is noted of the files up to the end of the span does not
+// depend on how far they were read ahead of it.
+func TestNotesUntil(t *testing.T) {
+	var log bytes.Buffer
+	for n := range 60 { // a long line in each block
+		for i := range 2000 {
+			fmt.Fprintf(&log, "2026-11-23T08:%02d:00Z mx1 postfix/smtpd[7]: connect from mail-%d.example.com[192.0.2.7] %s\n", n, i, strings.Repeat("x", 35))
+		}
+		log.Write(bytes.Repeat([]byte("y"), 70_000))
+		log.WriteString("\n2026-11-23T08:59:00Z mx1 postfix/smtpd[7]: connect from unknown[192.0.2.7]\n")
+	}
+	path := filepath.Join(t.TempDir(), "mail.log")
+	if err := os.WriteFile(path, log.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var want *report.Report
+	for _, procs := range []int{1, 2, 3} {
+		old := runtime.GOMAXPROCS(procs)
+		got := replay(t, report.Options{Paths: []string{path}, Until: time.Date(2026, 11, 23, 8, 50, 0, 0, time.UTC), Top: 10})
+		runtime.GOMAXPROCS(old)
+		if want == nil {
+			want = got
+			if !got.Past || len(got.Notes) == 0 || strings.Contains(strings.Join(got.Notes, " "), " 60") {
+				t.Fatalf("past %t, notes %q", got.Past, got.Notes)
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%d processors:\n%s", procs, d)
+		}
+	}
+}
+
 // TestRotated: rotated files in any order are the same log as the whole.
 func TestRotated(t *testing.T) {
 	path, truth := logOf(t, loggen.Options{Mix: "a", Lines: 40_000, Seed: 6})
