@@ -30,7 +30,9 @@ func BenchmarkReplay(b *testing.B) {
 	}
 	dir := b.TempDir()
 	bin := filepath.Join(dir, "postmoat")
-	if out, err := exec.Command("go", "build", "-trimpath", "-o", bin, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // static, as make build does
+	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
 	}
 	for _, mix := range []string{"a", "b", "c"} {
