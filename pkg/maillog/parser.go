@@ -139,9 +139,9 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 			return false
 		}
 		l = &ofQmgr
-	case w == wSubmissi && has(t[16:], "on/smtpd["):
+	case w == wSubmissi && string(t[16:25]) == "on/smtpd[":
 		l = &ofSubmission
-	case w == wPostscre && has(t[16:], "en["):
+	case w == wPostscre && string(t[16:19]) == "en[":
 		l = &ofPostscreen
 	default:
 		return p.other(line, t, ev)

@@ -149,7 +149,7 @@ func objectReason(t []byte) Reason {
 
 func rcptReason(why []byte) Reason {
 	switch {
-	case has(why, "User unknown"):
+	case len(why) >= 12 && string(why[:12]) == "User unknown": // most
 		return RcptUnknown
 	case has(why, "undeliverable address"), has(why, "unverified address"):
 		return RcptUndeliverable

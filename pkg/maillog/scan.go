@@ -4,7 +4,7 @@ import "bytes"
 
 // has reports whether b begins with p.
 func has(b []byte, p string) bool {
-	return len(b) >= len(p) && string(b[:len(p)]) == p
+	return len(b) >= len(p) && (len(p) == 0 || b[0] == p[0]) && string(b[:len(p)]) == p
 }
 
 // ends reports whether b ends with s.

@@ -8,7 +8,7 @@ import "encoding/binary"
 func smtpd(m []byte, ev *Event, p *Parser) Kind {
 	switch m[0] {
 	case 'N':
-		if has(m, "NOQUEUE: reject:") && has(m[16:], " RCPT from ") { // nearly all
+		if len(m) >= 27 && string(m[:16]) == "NOQUEUE: reject:" && string(m[16:27]) == " RCPT from " { // nearly all
 			if n := p.peer(m, 27, ev); n >= 0 && has(m[n:], ": ") {
 				ev.Stage = StageRcpt
 				return told(m[n+2:], SMTPDReject, ev)
@@ -18,7 +18,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 			return queued(m[len("NOQUEUE: "):], ev)
 		}
 	case 'c':
-		if has(m, "connect from ") {
+		if len(m) >= 13 && string(m[:13]) == "connect from " {
 			if p.onlyPeer(m, len("connect from "), ev) == len(m) {
 				return SMTPDConnect
 			}
@@ -28,7 +28,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 			return client(b, ":", SMTPDTLSCert, ev)
 		}
 	case 'd':
-		if has(m, "disconnect from ") {
+		if len(m) >= 16 && string(m[:16]) == "disconnect from " {
 			if n := p.peer(m, len("disconnect from "), ev); n >= 0 && (n == len(m) || m[n] == ' ') {
 				return p.summary(m[n:], ev)
 			}
