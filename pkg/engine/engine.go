@@ -175,7 +175,7 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 		}
 	}
 	out.At = at
-	if ev.Kind == maillog.KindCustom || f.rules.Asks(ev.Kind) {
+	if ev.Kind == maillog.KindCustom || f.rules.Asks(ev) {
 		f.match(ev, ses, out)
 	}
 	if at > e.until {

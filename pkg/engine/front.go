@@ -45,7 +45,7 @@ func (f *Front) Explain(seq uint64, line []byte, ev *maillog.Event) (hits, all r
 		f.joiner.Keep()
 	}
 	all = out.Hits
-	if ev.Client.IsValid() && f.rules.Asks(ev.Kind) {
+	if ev.Client.IsValid() && f.rules.Asks(ev) {
 		all = f.rules.Match(ev, nil)
 	}
 	return out.Hits, all, out.Offences

@@ -15,6 +15,8 @@ type kindTable struct {
 	reasons int
 	doors   bool // the door of the service matters
 	cells   []cell
+	// An event that has none of these numbers matches nothing; 0: it may.
+	numbers numbers
 }
 
 // A cell is what is known of an event by its kind, stage, reason and door.
@@ -26,7 +28,7 @@ type cell struct {
 	plans [2]*plan // what else has to be asked: of all cells of the kind, and of this one
 	// The plans ask for nothing but these numbers, of which an event mostly has
 	// none.
-	numbers []field
+	numbers numbers
 	asked   *asked // what the plans found so far; nil: it is not remembered
 	marks   bool   // a rule of the plans counts once a session
 	last    *combo // that matched last
@@ -86,6 +88,7 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 	shared := s.sharePlan(general, plans)
 	session := func(r *Rule) bool { return r.PerSession }
 	marks := slices.ContainsFunc(general, session)
+	all := true // cells ask for numbers alone
 	for i := range t.cells { // each by the first stage and the first reason of its classes
 		c := &t.cells[i]
 		door := maillog.Door(i % int(maillog.NumDoors))
@@ -110,26 +113,31 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 			c.plans[0], c.plans[1] = c.plans[1], nil
 		}
 		c.numbers = onlyNumbers(c.plans[:])
+		all = all && (c.numbers != 0 || c.plans[0] == nil) && c.base == Hits{}
+		t.numbers |= c.numbers
 		c.marks = marks || slices.ContainsFunc(own, session)
 		c.asked = s.newAsked(own, general)
+	}
+	if !all {
+		t.numbers = 0
 	}
 	return t
 }
 
-// onlyNumbers are the fields of plans that ask for numbers alone, else nil.
-func onlyNumbers(plans []*plan) (fields []field) {
+// onlyNumbers are those of plans that ask for nothing else, else none.
+func onlyNumbers(plans []*plan) (ns numbers) {
 	for _, p := range plans {
 		if p == nil {
 			continue
 		}
 		if len(p.always) > 0 || len(p.texts) > 0 || p.clients != nil {
-			return nil
+			return 0
 		}
 		for _, n := range p.numbers {
-			fields = append(fields, n.field)
+			ns |= numberBit(n.field)
 		}
 	}
-	return fields
+	return ns
 }
 
 // plain says that the cell decides alone.

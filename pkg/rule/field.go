@@ -81,6 +81,25 @@ func number(ev *maillog.Event, f field) uint32 {
 	return 0
 }
 
+// numbers is a set of number fields.
+type numbers uint8
+
+func numberBit(f field) numbers { return 1 << (f - fieldCode) }
+
+// in says whether an event has any of the numbers.
+func (ns numbers) in(ev *maillog.Event) bool {
+	const (
+		failed  = numbers(1) << (fieldAuthFailed - fieldCode)
+		unknown = numbers(1) << (fieldUnknown - fieldCode)
+		code    = numbers(1)
+		port    = numbers(1) << (fieldPort - fieldCode)
+	)
+	return ns&failed != 0 && number(ev, fieldAuthFailed) != 0 ||
+		ns&unknown != 0 && number(ev, fieldUnknown) != 0 ||
+		ns&code != 0 && number(ev, fieldCode) != 0 ||
+		ns&port != 0 && number(ev, fieldPort) != 0
+}
+
 // numberRange is what a number of the field can be.
 func numberRange(f field) (lo, hi uint32) {
 	if f == fieldCode {

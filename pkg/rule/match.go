@@ -70,8 +70,11 @@ func (s *Set) Unused() []string {
 // HasCustom says whether any rule has a pattern of its own.
 func (s *Set) HasCustom() bool { return s.custom != nil }
 
-// Asks says whether any rule asks for events of a kind.
-func (s *Set) Asks(k maillog.Kind) bool { return s.kinds[k] != nil }
+// Asks says whether any rule may match an event, by its kind and its numbers.
+func (s *Set) Asks(ev *maillog.Event) bool {
+	t := s.kinds[ev.Kind]
+	return t != nil && (t.numbers == 0 || t.numbers.in(ev))
+}
 
 // Match says which rules an event matches. A session-rule matches once a
 // session; ses may be nil, then it matches on each line. It does not allocate
@@ -89,7 +92,7 @@ func (s *Set) Match(ev *maillog.Event, ses *maillog.Session) Hits {
 	if c.plans[0] == nil {
 		return c.base
 	}
-	if len(c.numbers) > 0 && none(ev, c.numbers) {
+	if c.numbers != 0 && !c.numbers.in(ev) {
 		return c.base
 	}
 	a := c.asked
@@ -122,16 +125,6 @@ func (s *Set) ask(c *cell, ev *maillog.Event, ses *maillog.Session) Hits {
 		return k.hits
 	}
 	return s.combine(c)
-}
-
-// none says that an event has none of some numbers.
-func none(ev *maillog.Event, numbers []field) bool {
-	for _, f := range numbers {
-		if number(ev, f) != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *Set) begin() {

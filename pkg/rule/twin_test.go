@@ -256,6 +256,31 @@ func TestAskedIsAsAskingEveryRule(t *testing.T) {
 	}
 }
 
+// So it does where all rules of a kind ask for numbers, and most events have none.
+func TestNumbersAlone(t *testing.T) {
+	asked := 0
+	for _, set := range twins(t, 300, 3, 2000, func(r *rand.Rand, i int) Spec {
+		s := Spec{Name: fmt.Sprintf("r%d", i), Weight: 1 + r.IntN(5)}
+		s.When = append(s.When, Cond{Field: "kind", Values: pick(r, "smtpd.disconnect")})
+		for _, c := range []Cond{
+			{Field: "code", Values: []string{"450"}}, {Field: "auth_failed", Values: []string{"2-"}},
+			{Field: "unknown_commands", Values: []string{"1-"}}, {Field: "port", Values: []string{"1-1023"}}, {Field: "door", Values: []string{"smtp"}},
+		} {
+			if r.IntN(3) == 0 {
+				s.When = append(s.When, c)
+			}
+		}
+		return s
+	}) {
+		if set.kinds[maillog.SMTPDDisconnect].numbers != 0 && !set.Asks(&maillog.Event{Kind: maillog.SMTPDDisconnect}) {
+			asked++
+		}
+	}
+	if asked < 50 {
+		t.Errorf("only %d sets ask for numbers alone", asked)
+	}
+}
+
 // twins compares sets of random rules with their twins.
 func twins(t *testing.T, seeds uint64, most, least int, random func(*rand.Rand, int) Spec) (sets []*Set) {
 	windows := []string{"burst", "day", "spray"}
@@ -275,7 +300,10 @@ func twins(t *testing.T, seeds uint64, most, least int, random func(*rand.Rand, 
 		sessions := []*maillog.Session{nil, {}, {}}
 		for range 200 {
 			ev, ses := randomEvent(r), sessions[r.IntN(len(sessions))]
-			got := set.Match(ev, ses)
+			var got Hits
+			if set.Asks(ev) { // as the engine does
+				got = set.Match(ev, ses)
+			}
 			names, weights := slow.match(ev, ses)
 			for d := range got {
 				var gotNames []string
