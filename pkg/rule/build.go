@@ -88,7 +88,7 @@ func (s *Set) table(rules []*Rule, plans map[string]*plan, id *uint32) *kindTabl
 	shared := s.sharePlan(general, plans)
 	session := func(r *Rule) bool { return r.PerSession }
 	marks := slices.ContainsFunc(general, session)
-	all := true // cells ask for numbers alone
+	all := true              // cells ask for numbers alone
 	for i := range t.cells { // each by the first stage and the first reason of its classes
 		c := &t.cells[i]
 		door := maillog.Door(i % int(maillog.NumDoors))
