@@ -15,8 +15,9 @@ type found struct {
 type lines struct {
 	parser *maillog.Parser
 	block  *source.Block
-	n      int  // lines that were read
-	custom bool // lines without a grammar are wanted too, for rules with a pattern
+	n      int    // lines that were read
+	at     uint32 // where the next begins
+	custom bool   // lines without a grammar are wanted too, for rules with a pattern
 
 	unknown  uint64
 	samples  []Sample
@@ -27,25 +28,17 @@ type lines struct {
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
 func (l *lines) find(xs []found) (n int) {
-	data, first := l.block.Data, l.block.FirstLine
-	at := uint32(0)
-	if l.n > 0 {
-		at = l.block.Ends[l.n-1] + 1
-	}
-	for i, end := range l.block.Ends[l.n:] {
-		if n == len(xs) {
-			l.n += i
-			return n
-		}
+	for n < len(xs) && l.n < len(l.block.Ends) {
 		x := &xs[n]
-		x.line = first + uint64(l.n+i)
-		line := data[at:end]
-		at = end + 1
+		x.line = l.block.FirstLine + uint64(l.n)
+		end := l.block.Ends[l.n]
+		line := l.block.Data[l.at:end]
+		l.at = end + 1
+		l.n++
 		if l.parser.Parse(line, &x.ev) || l.other(line, x) {
 			n++
 		}
 	}
-	l.n = len(l.block.Ends)
 	return n
 }
 
