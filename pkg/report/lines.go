@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/source"
 )
@@ -72,9 +74,15 @@ type batch struct {
 // parse finds the events of the block.
 func (b *batch) parse(p *maillog.Parser, custom bool) {
 	b.lines = lines{parser: p, block: b.block, custom: custom}
-	if n := len(b.block.Ends); cap(b.found) < n {
-		b.found = make([]found, n+n/8)
+	n := 0
+	for left := len(b.block.Ends); left > 0; left = len(b.block.Ends) - b.lines.n {
+		// Shorter lines are no events, as a rule: a block of nothing but line feeds
+		// must not take the memory for so many.
+		b.found = slices.Grow(b.found[:n], min(left, len(b.block.Data)/shortEvent+1))
+		n += b.lines.find(b.found[n:cap(b.found)])
 	}
-	b.found = b.found[:cap(b.found)]
-	b.found = b.found[:b.lines.find(b.found)]
+	b.found = b.found[:n]
 }
+
+// shortEvent is a length that most lines with events have at least.
+const shortEvent = 64
