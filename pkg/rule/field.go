@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"math/bits"
 	"net/netip"
 
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -88,16 +89,12 @@ func numberBit(f field) numbers { return 1 << (f - fieldCode) }
 
 // in says whether an event has any of the numbers.
 func (ns numbers) in(ev *maillog.Event) bool {
-	const (
-		failed  = numbers(1) << (fieldAuthFailed - fieldCode)
-		unknown = numbers(1) << (fieldUnknown - fieldCode)
-		code    = numbers(1)
-		port    = numbers(1) << (fieldPort - fieldCode)
-	)
-	return ns&failed != 0 && number(ev, fieldAuthFailed) != 0 ||
-		ns&unknown != 0 && number(ev, fieldUnknown) != 0 ||
-		ns&code != 0 && number(ev, fieldCode) != 0 ||
-		ns&port != 0 && number(ev, fieldPort) != 0
+	for ; ns != 0; ns &= ns - 1 {
+		if number(ev, fieldCode+field(bits.TrailingZeros8(uint8(ns)))) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // numberRange is what a number of the field can be.
