@@ -82,10 +82,16 @@ func cutLine(data []byte) (line, rest []byte) {
 
 // hold makes data what the block holds.
 func (b *Block) hold(data []byte) {
-	b.Data, b.Ends = data, linefeed.Append(b.Ends[:0], data)
+	b.Data, b.Ends = data, lineEnds(b.Ends[:0], data)
+}
+
+// lineEnds appends the ends of the lines in data, as in Block.Ends.
+func lineEnds(ends []uint32, data []byte) []uint32 {
+	ends = linefeed.Append(ends, data)
 	if n := len(data); n > 0 && data[n-1] != '\n' {
-		b.Ends = append(b.Ends, uint32(n))
+		ends = append(ends, uint32(n))
 	}
+	return ends
 }
 
 var newline = []byte{'\n'}

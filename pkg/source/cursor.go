@@ -8,13 +8,14 @@ import (
 // A cursor is a place in a file that is being merged.
 type cursor struct {
 	*archive
-	block *Block // what rest lies in, when it is a block of the pool
-	buf   []byte // what rest lies in otherwise
-	rest  []byte // from the current line on
-	line  []byte // the current line without its \n
-	after []byte // what follows the line
-	time  int64  // the newest time up to the line, in Unix seconds
-	begun bool   // a line of it has been delivered
+	block *Block   // what rest lies in, when it is a block of the pool
+	buf   []byte   // what rest lies in otherwise
+	rest  []byte   // from the current line on
+	ends  []uint32 // of load, reused
+	line  []byte   // the current line without its \n
+	after []byte   // what follows the line
+	time  int64    // the newest time up to the line, in Unix seconds
+	begun bool     // a line of it has been delivered
 	ended bool
 }
 
@@ -46,10 +47,8 @@ func (m *merger) load(c *cursor) error {
 	var err error
 	c.rest, err = m.next(c.archive, c.buf)
 	c.ended = c.rest == nil
-	c.stats.Lines += uint64(bytes.Count(c.rest, newline))
-	if n := len(c.rest); n > 0 && c.rest[n-1] != '\n' {
-		c.stats.Lines++
-	}
+	c.ends = lineEnds(c.ends[:0], c.rest)
+	c.stats.Lines += uint64(len(c.ends))
 	return err
 }
 
