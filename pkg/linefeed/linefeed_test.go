@@ -57,7 +57,7 @@ func TestAppend(t *testing.T) {
 // TestRoom: scan writes no further than it may.
 func TestRoom(t *testing.T) {
 	if !fast {
-		return
+		t.Skip("scan is for processors with AVX2")
 	}
 	data := bytes.Repeat([]byte{'\n'}, 2*width)
 	for k := range width {
