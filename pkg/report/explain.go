@@ -68,10 +68,10 @@ func Read(number uint64, line []byte, ev *maillog.Event, hits, all rule.Hits, n 
 	t := stamp(ev.Time)
 	l.Time = &t
 	l.Door = ev.Door().String()
-	l.Host, l.Program, l.Service = str(ev.Text(maillog.Host)), str(ev.Text(maillog.Tag)), str(ev.Text(maillog.Service))
-	l.QueueID, l.ClientName, l.DSN = str(ev.Text(maillog.QueueID)), str(ev.Text(maillog.ClientName)), str(ev.Text(maillog.DSN))
-	l.Helo, l.Sender, l.Recipient = str(ev.Text(maillog.Helo)), str(ev.Text(maillog.Sender)), str(ev.Text(maillog.Recipient))
-	l.Proto, l.SASLUser = str(ev.Text(maillog.Proto)), str(ev.Text(maillog.SASLUser))
+	l.Host, l.Program, l.Service = str(ev, maillog.Host), str(ev, maillog.Tag), str(ev, maillog.Service)
+	l.QueueID, l.ClientName, l.DSN = str(ev, maillog.QueueID), str(ev, maillog.ClientName), str(ev, maillog.DSN)
+	l.Helo, l.Sender, l.Recipient = str(ev, maillog.Helo), str(ev, maillog.Sender), str(ev, maillog.Recipient)
+	l.Proto, l.SASLUser = str(ev, maillog.Proto), str(ev, maillog.SASLUser)
 	l.PID, l.Port, l.Code = num(ev.PID), num(ev.Port), num(ev.Code)
 	if ev.Client.IsValid() {
 		c := ev.Client.String()
@@ -121,7 +121,8 @@ func unread(k maillog.Kind) string {
 	return "of no interest: it says nothing about a client"
 }
 
-func str(b []byte) *string {
+func str(ev *maillog.Event, t maillog.Text) *string {
+	b := ev.Text(t)
 	if b == nil {
 		return nil
 	}
