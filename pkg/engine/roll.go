@@ -56,14 +56,16 @@ func place(a netip.Addr) uint32 {
 // Expect says that ev, which was not joined yet, will be fed soon. It changes
 // nothing but has fetched what will be hashed, which may lie in the cache of the
 // processor that parsed it, and what is known of the client: by the first line of
-// a session, for all of them, its seat; by the end of one with mail its record as
-// well. note is that of the client, see Outcome, if it may be asked for too.
+// a session, for all of them, its seat; by a reject the places of its offences; by
+// the end of a session with mail its record as well. note is that of the client, see Outcome, if it may be asked for too.
 func (e *Engine) Expect(ev *maillog.Event) (note uint32) {
 	switch ev.Kind {
 	case maillog.SMTPDConnect, maillog.SMTPDDisconnect, maillog.PostscreenConnect, maillog.DovecotLoginOK:
 		return e.expect(ev)
 	case maillog.SMTPDReject:
 		fetch.Text(ev.Text(maillog.Recipient))
+		e.tables[ev.Door()].Expect(ev.Client)
+		e.good.Expect(ev.Client)
 	case maillog.SMTPDQueued, maillog.SMTPDQueuedAuth, maillog.KindActive:
 		fetch.Text(ev.Text(maillog.QueueID))
 	}
