@@ -94,9 +94,13 @@ func (g *Good) Decode(r *wire.Reader) error {
 		}
 		n.fresh = append(n.fresh, a)
 	}
+	blamed := n.bad // those whose records there was no room for
+	n.bad = [2]offenders{}
 	for i := range n.bad {
 		n.evicted += decodeKeys(&n.bad[i].v4, r, key4.decode, n.max)
 		n.evicted += decodeKeys(&n.bad[i].v6, r, key16.decode, n.max)
+		blamed[i].v4.each(func(k key4) { n.blame(k.prefix().Addr(), i) })
+		blamed[i].v6.each(func(k key16) { n.blame(k.addr(), i) })
 	}
 	if err := r.Err(); err != nil {
 		return fmt.Errorf("state of good clients: %w", err)

@@ -202,6 +202,34 @@ func TestDecodeFewer(t *testing.T) {
 	move(t, small, NewGood(500))
 }
 
+// TestDecodeBlames: whose record is left out for lack of room stays an offender.
+func TestDecodeBlames(t *testing.T) {
+	g, small := NewGood(1000), NewGood(100)
+	g.keepVolume(daySecs)
+	small.keepVolume(daySecs)
+	for i := range uint32(108) {
+		g.Message(host4(i+1), epoch, 1)
+		g.Offended(host4(i+1), epoch)
+		if i < 20 {
+			g.Offended(host6(uint64(i), 1), epoch)
+			g.Offended(host4(1<<20+i), epoch)
+		}
+	}
+	if err := small.Decode(wire.NewReader(bytes.NewReader(encoded(t, g)))); err != nil {
+		t.Fatal(err)
+	}
+	if n := small.Len(); n == 0 || n > 100 {
+		t.Fatalf("%d records, room for 100", n)
+	}
+	for i := range uint32(108) {
+		a, b, c := host4(i+1), host6(uint64(i), 1), host4(1<<20+i)
+		if small.clients[a] == nil && small.offence(a) == 0 || i < 20 && (small.offence(b) == 0 || small.offence(c) == 0) {
+			t.Errorf("%s, %s or %s is no offender any more", a, b, c)
+		}
+	}
+	move(t, small, NewGood(100))
+}
+
 // FuzzDecode: no bytes make the Table or the Good panic, and what they take
 // they write again.
 func FuzzDecode(f *testing.F) {
