@@ -57,6 +57,34 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// gzip -n, and gzip behind a pipe, write no time into the header: that of the
+// file counts then.
+func TestGzipWithoutTime(t *testing.T) {
+	path := write(t, "mail.log.gz", gz(t, sample(10), time.Time{}))
+	when := time.Date(2004, 7, 15, 0, 0, 0, 0, time.UTC)
+	if err := os.Chtimes(path, when, when); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadArchives(t.Context(), []string{path}, ArchiveOptions{}, func(b *Block) error {
+		if !b.ModTime.Equal(when) {
+			t.Errorf("last written %v, want %v", b.ModTime, when)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ReadArchives(t.Context(), []string{"-"}, ArchiveOptions{Stdin: bytes.NewReader(gz(t, sample(10), time.Time{}))}, func(b *Block) error {
+		if !b.ModTime.IsZero() {
+			t.Errorf("a stream was last written %v", b.ModTime)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOddFiles(t *testing.T) {
 	for _, c := range []struct {
 		name, file, want string

@@ -26,7 +26,10 @@ func newMembers(r io.Reader) (*members, error) {
 		return nil, unexpected(err)
 	}
 	z.Multistream(false)
-	m.z, m.modTime = z, z.ModTime
+	m.z = z
+	if z.ModTime.Unix() != 0 { // 0 is none (RFC 1952 2.3.1): gzip -n, or the log came through a pipe
+		m.modTime = z.ModTime
+	}
 	return m, nil
 }
 

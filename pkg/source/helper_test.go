@@ -79,7 +79,7 @@ func gz(t testing.TB, data []byte, modTime time.Time) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	w.ModTime = modTime
+	w.ModTime = time.Unix(max(modTime.Unix(), 0), 0) // the zero time: none
 	pack(t, w, data)
 	return b.Bytes()
 }
