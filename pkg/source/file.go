@@ -28,7 +28,7 @@ type archive struct {
 	file    *os.File
 	dec     decoder
 	lines   lineReader
-	peeked  []byte // lines of standard input that were read ahead
+	peeked  []byte // lines of a stream that were read ahead
 	stats   FileStats
 }
 
@@ -104,15 +104,15 @@ func (a *archive) begin(ctx context.Context) error {
 	switch {
 	case a.stdin != nil:
 		a.in = counter{r: a.stdin}
-		if !a.regular() {
-			a.in.r, eager = newInterruptible(ctx, a.stdin), true
-		}
 	default:
 		f, err := os.Open(a.path)
 		if err != nil {
 			return bare(err)
 		}
 		a.file, a.in = f, counter{r: f}
+	}
+	if !a.regular() {
+		a.in.r, eager = newInterruptible(ctx, a.in.r), true
 	}
 	dec, err := decode(&a.in)
 	a.stats.Format = dec.format
@@ -129,6 +129,9 @@ func (a *archive) begin(ctx context.Context) error {
 }
 
 func (a *archive) regular() bool { return a.info != nil && a.info.Mode().IsRegular() }
+
+// stream says that what has been read of it cannot be read again.
+func (a *archive) stream() bool { return a.stdin != nil || !a.regular() }
 
 // next reads lines into buf; an open file is needed.
 func (a *archive) next(buf []byte) ([]byte, error) {

@@ -68,7 +68,7 @@ func (r *reader) peek(a *archive) bool {
 	if a.timed {
 		a.early = r.lastTime(a.start.Unix(), data)
 	}
-	if a.stdin != nil {
+	if a.stream() {
 		a.peeked = data
 	} else {
 		a.close() // what was wrong is met again when its turn comes

@@ -252,6 +252,33 @@ func TestStdinAmongFiles(t *testing.T) {
 	}
 }
 
+// Pipes that a shell has opened take theirs, and nothing that was read ahead of
+// them is lost.
+func TestPipesAmongFiles(t *testing.T) {
+	if _, err := os.Stat("/dev/fd"); err != nil {
+		t.Skip("no /dev/fd: ", err)
+	}
+	data := sample(30000)
+	pipe := func(content []byte) string {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		go func() {
+			defer w.Close()
+			_, _ = w.Write(content)
+		}()
+		return fmt.Sprintf("/dev/fd/%d", r.Fd())
+	}
+	got, _, err := read(t, ArchiveOptions{Time: unixTime},
+		pipe(lines(data, 20000, 30000)), write(t, "a", lines(data, 10000, 20000)), pipe(gz(t, lines(data, 0, 10000), time.Time{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, string(data))
+}
+
 // The archive that breaks off is merged up to there.
 func TestTruncatedInMerge(t *testing.T) {
 	data := sample(6000)

@@ -6,7 +6,7 @@ import (
 )
 
 // An interruptible reads a stream whose Read nobody can interrupt, such as a
-// terminal or a pipe on standard input, and gives up when its context ends.
+// terminal or a pipe, and gives up when its context ends.
 // A read that hangs then hangs on in its goroutine, with a buffer of its own,
 // until the stream says something or the process ends.
 type interruptible struct {
