@@ -72,7 +72,9 @@ func New(o Options) *Engine {
 	e.good = score.NewGood(o.Clients)
 	e.breaker = ban.NewBreaker(o.AddressesPerMinute, o.KnownGood)
 	for d := range e.tables {
-		e.tables[d] = score.NewTable(score.Options{Windows: o.Windows, MaxClients: o.Clients, Late: Late}, e.good)
+		e.tables[d] = score.NewTable(score.Options{
+			Windows: o.Windows, MaxClients: o.Clients, Late: Late, Counted: e.counted,
+		}, e.good)
 		e.books[d] = ban.NewBook(maillog.Door(d), o.Ban, e.allow, e.good, e.breaker)
 	}
 	e.share()

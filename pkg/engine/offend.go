@@ -75,7 +75,6 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 	}
 	for i := range fired {
 		f := &fired[i]
-		f.Rules = e.counting(f)
 		if e.o.Windows[f.Window].Width4 == 0 && e.o.Windows[f.Window].Width6 == 0 {
 			add(f.Key, f, netip.Prefix{})
 			continue
@@ -93,17 +92,24 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 	book.Offend(now, e.offenders)
 }
 
-// counting are the rules of a firing that count in its window. The others
-// matched the same events, and count elsewhere.
-func (e *Engine) counting(f *score.Fired) []score.RuleCount {
-	return slices.DeleteFunc(f.Rules, func(c score.RuleCount) bool {
-		for _, r := range e.front.rules.Rules() {
-			if r.Name == c.Rule {
-				return !slices.Contains(r.Windows, f.Window)
-			}
+// counted are those of the rules of an event that count in a window: the one
+// that weighs most there, and any that was in force only when the event came.
+func (e *Engine) counted(rules []string, window int) []string {
+	var out []string
+	var most *rule.Rule
+	for _, name := range rules {
+		all := e.front.rules.Rules()
+		switch i := slices.IndexFunc(all, func(r *rule.Rule) bool { return r.Name == name }); {
+		case i < 0:
+			out = append(out, name)
+		case slices.Contains(all[i].Windows, window) && (most == nil || all[i].Weight > most.Weight):
+			most = all[i]
 		}
-		return false // a rule that was there when the event came
-	})
+	}
+	if most != nil {
+		out = append(out, most.Name)
+	}
+	return out
 }
 
 // excused says whether a client of a network that fired has no part in it: a

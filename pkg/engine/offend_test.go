@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -10,15 +11,15 @@ import (
 	"github.com/postmoat/postmoat/pkg/rule"
 )
 
-// TestBanNamesWhatCounted: of the rules that matched the events of a ban it
-// names those that counted in the window that fired, not those that count in
-// another one, nor those that weigh less.
-func TestBanNamesWhatCounted(t *testing.T) {
+// TestNamesWhatCounted: of the rules that matched some events a ban, and the
+// standing of a client, name those that counted in the window, not those that
+// count in another one, nor those that weigh less.
+func TestNamesWhatCounted(t *testing.T) {
 	slow := spec("slow", 1, "kind", "smtpd.reject")
-	slow.Windows = []string{"day", "spray"}
+	slow.Windows = []string{"day"}
 	fast := spec("fast", 2, "kind", "smtpd.reject")
 	fast.Windows = []string{"burst"}
-	light := spec("light", 1, "kind", "smtpd.reject")
+	light := spec("light", 1, "kind", "smtpd.reject") // counts in spray alone
 	rules, err := rule.Compile([]rule.Spec{slow, fast, light}, []string{"burst", "day", "spray"})
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +29,19 @@ func TestBanNamesWhatCounted(t *testing.T) {
 	e := New(o)
 	e.Source(0, maillog.SourceOptions{Location: time.UTC, Reference: reference.Unix()})
 	for n := range 5 { // 5 events of weight 2 reach the 10 of burst
+		if n == 4 {
+			named := map[string]int{}
+			for _, s := range e.Standing(netip.MustParseAddr("203.0.113.7"), maillog.SMTP) {
+				for _, ev := range s.Events {
+					for _, r := range ev.Rules {
+						named[o.Windows[s.Window].Name+" "+r] += ev.Count
+					}
+				}
+			}
+			if want := map[string]int{"burst fast": 4, "day slow": 4, "spray light": 4}; !maps.Equal(named, want) {
+				t.Errorf("standing by %v, want %v", named, want)
+			}
+		}
 		e.Feed(0, uint64(n+1), reject(reference.Add(time.Duration(n)*time.Second), "203.0.113.7", n))
 	}
 	bans := 0

@@ -162,6 +162,14 @@ func (t *Table) shareHolds(win *Window, p netip.Prefix, a uint32, events int) (a
 	return accepted, accepted == 0 || events*1000 >= win.Share*(events+accepted)
 }
 
+// counted are the rules of a class that count in window w.
+func (t *Table) counted(class uint16, w int) []string {
+	if t.o.Counted == nil {
+		return t.classes[class].Rules
+	}
+	return t.o.Counted(t.classes[class].Rules, w)
+}
+
 // tell fills in the first event and the rules of a firing.
 func (t *Table) tell(f *Fired, w int, recs func(func(rec) bool)) {
 	nw := len(t.o.Windows)
@@ -174,7 +182,7 @@ func (t *Table) tell(f *Fired, w int, recs func(func(rec) bool)) {
 			f.First = int64(r.t)
 		}
 		first = false
-		for _, rule := range t.classes[r.class].Rules {
+		for _, rule := range t.counted(r.class, w) {
 			i := slices.IndexFunc(f.Rules, func(c RuleCount) bool { return c.Rule == rule })
 			if i < 0 {
 				i = len(f.Rules)

@@ -56,6 +56,9 @@ type Options struct {
 	Windows    []Window
 	MaxClients int   // clients held at most; 0: 1,000,000
 	Late       int64 // tolerated disorder, seconds
+	// Counted are those of the rules of a class that count in a window: it is
+	// they that are told. nil: all are.
+	Counted func(rules []string, window int) []string
 }
 
 // An Offence is one event, or Count equal ones, that count against a client.
@@ -81,7 +84,7 @@ type Fired struct {
 	Accepted    int            // accepted messages in the same span, where the window has a share
 }
 
-// A RuleCount says how many events of a span a rule has matched.
+// A RuleCount says how many events of a span a rule has counted.
 type RuleCount struct {
 	Rule  string
 	Count int

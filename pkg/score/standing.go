@@ -22,9 +22,9 @@ type Standing struct {
 type Evidence struct {
 	Time   int64 // Unix seconds
 	Client netip.Prefix
-	Rules  []string
-	Units  int // what it weighs by itself, quarters; a repeat of a distinct value counts less
-	Count  int // copies
+	Rules  []string // those that count in the window
+	Units  int      // what it weighs by itself, quarters; a repeat of a distinct value counts less
+	Count  int      // copies
 }
 
 // Standing says for each window, in order, where a client stands at the time
@@ -104,7 +104,7 @@ func (t *Table) evidence(x *Standing) {
 	nw := len(t.o.Windows)
 	for _, i := range t.walk.items {
 		x.Events = append(x.Events, Evidence{
-			Time: int64(i.t), Client: t.walk.clients[i.who], Rules: slices.Clone(t.classes[i.class].Rules),
+			Time: int64(i.t), Client: t.walk.clients[i.who], Rules: slices.Clone(t.counted(i.class, x.Window)),
 			Units: int(t.weights[int(i.class)*nw+x.Window].units), Count: int(i.n),
 		})
 	}
