@@ -54,8 +54,9 @@ rules: [builtin, /etc/postmoat/rules.d]
 
 # A window bans a client whose weights within its span reach the limit. With a
 # share it does so only if offences are at least that part of offences and
-# accepted messages. With a width it counts the clients of a network together,
-# once so many of them took part. Setting any window replaces all of these.
+# accepted messages, of which each counts once for each recipient. With a width
+# it counts the clients of a network together, once so many of them took part.
+# Setting any window replaces all of these.
 windows:
   burst: {span: 10m, limit: 10}
   day:   {span: 24h, limit: 30, share: 0.5}

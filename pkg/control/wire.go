@@ -62,7 +62,7 @@ type Standing struct {
 	Score    float64    `json:"score"`
 	Limit    float64    `json:"limit"`
 	Events   int        `json:"events"`
-	Accepted int        `json:"accepted,omitempty"` // messages, where the window has a share
+	Accepted int        `json:"accepted,omitempty"` // recipients of accepted messages, where the window has a share
 	Clients  int        `json:"clients,omitempty"`  // that take part, where the window counts networks
 	Evidence []Evidence `json:"evidence"`           // by time, the newest [MaxEvidence]
 }

@@ -372,7 +372,7 @@ func (e *Engine) remember(ev *maillog.Event, at int64, ref *score.Ref) {
 		return
 	}
 	if ev.Messages > 0 {
-		e.good.MessageOf(ref, ev.Client, at, int(ev.Messages))
+		e.good.MessageOf(ref, ev.Client, at, int(ev.Messages), int(ev.Recipients()))
 	}
 	if ev.Logins > 0 {
 		e.good.LoginOf(ref, ev.Client, at, int(ev.Logins), hash(ev.Text(maillog.SASLUser)))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"testing"
@@ -59,5 +60,39 @@ func TestNamesWhatCounted(t *testing.T) {
 	}
 	if bans != 1 {
 		t.Errorf("%d bans", bans)
+	}
+}
+
+// TestShareOfRecipients: a mailing list with one stale address among fifty has
+// the other forty-nine on its side, and a client whose message went to nobody
+// but one has not.
+func TestShareOfRecipients(t *testing.T) {
+	stale := spec("stale", 1, "kind", "smtpd.reject")
+	stale.Windows = []string{"day"}
+	rules, err := rule.Compile([]rule.Spec{stale}, []string{"burst", "day", "spray"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for taken, want := range map[int]int{49: 0, 1: 1} {
+		o := newEngine(t).o
+		o.Rules, o.Allow = rules, new(prefix.Set)
+		e := New(o)
+		e.Source(0, maillog.SourceOptions{Location: time.UTC, Reference: reference.Unix()})
+		for n := range 40 {
+			at := reference.Add(time.Duration(n) * time.Minute)
+			e.Feed(0, uint64(3*n), reject(at, "203.0.113.7", n))
+			e.Feed(0, uint64(3*n+1), fmt.Appendf(nil, "%s mx postfix/smtpd[77]: disconnect from unknown[203.0.113.7] ehlo=1 mail=1 rcpt=%d/%d data=1 commands=9/10\n",
+				at.Format(time.Stamp), taken, taken+1))
+			if n%2 == 0 { // a message that nobody took
+				e.Feed(0, uint64(3*n+2), reject(at, "203.0.113.7", n))
+			}
+		}
+		bans := 0
+		for range e.Bans() {
+			bans++
+		}
+		if bans != want {
+			t.Errorf("%d of %d recipients taken: %d bans, want %d", taken, taken+1, bans, want)
+		}
 	}
 }

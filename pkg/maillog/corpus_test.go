@@ -184,6 +184,8 @@ func show(t testing.TB, ev *Event, field string) string {
 		return strconv.Itoa(int(ev.AuthFailed))
 	case "messages":
 		return strconv.Itoa(int(ev.Messages))
+	case "recipients":
+		return strconv.Itoa(int(ev.Recipients()))
 	case "logins":
 		return strconv.Itoa(int(ev.Logins))
 	}

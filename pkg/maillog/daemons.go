@@ -94,7 +94,8 @@ func anvilParts(b []byte) (service, addr []byte) {
 	return b[:i], b[i+1:]
 }
 
-// qmgr tells the activation of a message from all else.
+// qmgr tells the activation of a message, "QID: from=<S>, size=N, nrcpt=N
+// (queue active)", from all else.
 func qmgr(m []byte, ev *Event) Kind {
 	if !ends(m, " (queue active)") {
 		return KindNone
@@ -104,6 +105,10 @@ func qmgr(m []byte, ev *Event) Kind {
 		return KindNone
 	}
 	ev.set(QueueID, id)
+	ev.Commands.Mail = Tally{1, 1}
+	if i := bytes.LastIndexByte(b[:len(b)-len(" (queue active)")], '='); ends(b[:i+1], ", nrcpt=") {
+		ev.Commands.Rcpt, _ = readTally(b[i+1:])
+	}
 	return KindActive
 }
 

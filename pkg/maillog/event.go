@@ -167,8 +167,20 @@ func ParseDoor(s string) (Door, bool) {
 	return 0, false
 }
 
-// Commands is the command summary of a disconnect: how many were accepted and
-// how many were tried. All counts saturate at 65535. Present says that the
+// Recipients is how many recipients the accepted messages of e had, at least
+// one each: a message is no less welcome for one stale address among its fifty.
+// They are taken for those of the session when each of its MAILs became such a
+// message.
+func (e *Event) Recipients() uint32 {
+	if e.Messages == uint32(e.Commands.Mail.OK) {
+		return max(e.Messages, uint32(e.Commands.Rcpt.OK))
+	}
+	return e.Messages
+}
+
+// Commands is the command summary of a disconnect, or of a queue activation
+// what can be told of it: how many were accepted and how many were tried. All
+// counts saturate at 65535. Present says that the
 // line had a summary at all (Postfix 3.0+ always writes one).
 type Commands struct {
 	Present bool

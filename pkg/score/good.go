@@ -84,11 +84,12 @@ type Ref struct{ r *record }
 // Fetch has the record fetched, if it is known.
 func (r *Ref) Fetch() { fetch.Line(unsafe.Pointer(r.r)) }
 
-// Message notes n accepted messages.
-func (g *Good) Message(c netip.Addr, t int64, n int) { g.MessageOf(&Ref{}, c, t, n) }
+// Message notes n accepted messages to a recipient each.
+func (g *Good) Message(c netip.Addr, t int64, n int) { g.MessageOf(&Ref{}, c, t, n, n) }
 
-// MessageOf is Message for a client whose record ref may know.
-func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n int) {
+// MessageOf notes n accepted messages to so many recipients in all, of a
+// client whose record ref may know.
+func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n, recipients int) {
 	if n <= 0 || !c.IsValid() {
 		return
 	}
@@ -104,7 +105,7 @@ func (g *Good) MessageOf(ref *Ref, c netip.Addr, t int64, n int) {
 		ref.r = r
 	}
 	if g.keep > 0 {
-		r.volume.add(clampTime(t)/volumeBucket, n, cutAt(g.now, g.keep))
+		r.volume.add(clampTime(t)/volumeBucket, recipients, cutAt(g.now, g.keep))
 	}
 	g.count(c, r, n)
 }

@@ -38,7 +38,7 @@ func TestMessageOf(t *testing.T) {
 				stale++
 			}
 			a.Message(c, at, 1+step%2)
-			b.MessageOf(refs[c], c, at, 1+step%2)
+			b.MessageOf(refs[c], c, at, 1+step%2, 1+step%2)
 		}
 		if a.Len() != b.Len() || a.Known(c) != b.Known(c) || a.Messages(c) != b.Messages(c) || a.Evicted() != b.Evicted() {
 			t.Fatalf("step %d: %v: %d clients, known %v, %d; want %d, %v, %d", step, c,

@@ -21,7 +21,8 @@ type Window struct {
 	Limit int   // whole weights, at least 1
 
 	// Share, per mille, is the least part of offences in offences and
-	// accepted messages of the same span with which the window fires; 0: none.
+	// accepted messages (see [Good.Accepted]) of the same span with which the
+	// window fires; 0: none.
 	// A client without accepted messages passes any share.
 	Share int
 
@@ -81,7 +82,7 @@ type Fired struct {
 	Events      int          // events in the span, copies counted
 	Rules       []RuleCount
 	Clients     []netip.Prefix // all that took part, sorted; nil unless the window has a width
-	Accepted    int            // accepted messages in the same span, where the window has a share
+	Accepted    int            // recipients of accepted messages in the same span, where the window has a share
 }
 
 // A RuleCount says how many events of a span a rule has counted.

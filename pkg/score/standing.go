@@ -13,7 +13,7 @@ type Standing struct {
 	Units    int          // sum of the weights in the span that ends now, quarters
 	Limit    int          // what fires, quarters
 	Count    int          // events in the span, copies counted
-	Accepted int          // accepted messages in the span, where the window has a share
+	Accepted int          // recipients of accepted messages in the span, where the window has a share
 	Clients  int          // clients that take part, where the window has a width
 	Events   []Evidence   // by time
 }

@@ -9,8 +9,9 @@ import (
 // messages are counted: bucket i holds the messages of [300i, 300i+300).
 const volumeBucket = 300
 
-// A volume is how many messages were accepted from one client, by bucket. The
-// newest bucket lies in the record itself, as most messages are for it.
+// A volume is how many messages were accepted from one client, each once for
+// each recipient, by bucket. The newest bucket lies in the record itself, as
+// most messages are for it.
 type volume struct {
 	older  []bucket // by time
 	newest bucket
@@ -118,8 +119,8 @@ func (v *volume) in(from, to int64) int {
 }
 
 // Accepted is how many messages were accepted from the addresses in p during
-// (from, to], Unix seconds, in buckets of five minutes that count wholly when
-// they overlap it. It reaches back as far as the windows of the Tables do.
+// (from, to], each once for each recipient; Unix seconds, in buckets of five
+// minutes that count wholly when they overlap it. It reaches back as far as the windows of the Tables do.
 func (g *Good) Accepted(p netip.Prefix, from, to int64) int {
 	if p.IsSingleIP() {
 		if e := g.clients[p.Addr()]; e != nil {
