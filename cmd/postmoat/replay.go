@@ -81,11 +81,12 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if yes && !apply {
 				return usagef("--yes is for --apply")
 			}
-			allowed, notes, err := cfg.allow(c.Context(), asHost || apply)
+			list, notes, err := cfg.allow(c.Context(), asHost || apply)
 			if err != nil {
 				return err
 			}
-			e := engine.New(cfg.engine(rules, allowed))
+			e := engine.New(cfg.engine(rules, list.Set()))
+			e.Hold(false, list.NoWidening()) // as the daemon does
 			bar, done := progress(c.ErrOrStderr())
 			r, err := report.Replay(c.Context(), e, rules, report.Options{
 				Paths: args, Stdin: c.InOrStdin(), Location: loc, Now: now, Clock: time.Now(),
@@ -106,7 +107,7 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			if !apply || err != nil {
 				return err
 			}
-			a := &applier{cfg: cfg, allow: allowed, in: c.InOrStdin(), out: c.ErrOrStderr(), yes: yes}
+			a := &applier{cfg: cfg, allow: list.Set(), in: c.InOrStdin(), out: c.ErrOrStderr(), yes: yes}
 			return a.apply(c.Context(), e, r.Last)
 		},
 	}

@@ -160,7 +160,7 @@ func (l *loaded) allowOptions(asHost bool) allow.Options {
 
 // allow is the allowlist for a replay; notes say what is wrong with it or was
 // left out.
-func (l *loaded) allow(ctx context.Context, asHost bool) (*prefix.Set, []string, error) {
+func (l *loaded) allow(ctx context.Context, asHost bool) (*allow.List, []string, error) {
 	list, err := l.collect(ctx, asHost)
 	if err != nil {
 		return nil, nil, err
@@ -175,7 +175,7 @@ func (l *loaded) allow(ctx context.Context, asHost bool) (*prefix.Set, []string,
 	if !asHost && len(l.Allow.Names) > 0 {
 		notes = append(notes, fmt.Sprintf("The DNS names of the allowlist (%s) were not resolved; --as-host does that.", strings.Join(l.Allow.Names, ", ")))
 	}
-	return list.Set(), notes, nil
+	return list, notes, nil
 }
 
 // engine puts the options of the core together.
