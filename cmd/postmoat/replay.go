@@ -53,6 +53,7 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 				return usagef("--top %d: must be 0 (all) or more", top)
 			}
 			if !tunedByHand() {
+				inHugePages(room)
 				giveRoom()
 			}
 			loc, now, err := clk.parse()
