@@ -47,10 +47,11 @@ func windowName(s string) bool {
 func (r *reader) window(path, name string, n *yaml.Node) score.Window {
 	w := score.Window{Name: name}
 	before := len(r.errs)
-	clients := n
+	clients, limit := n, n
 	r.mapping(path, n, fields{
 		"span": func(p string, n *yaml.Node) { w.Span, _ = r.seconds(p, n) },
 		"limit": func(p string, n *yaml.Node) {
+			limit = n
 			v, _ := r.integer(p, n, 1, 1_000_000)
 			w.Limit = int(v)
 		},
@@ -80,6 +81,8 @@ func (r *reader) window(path, name string, n *yaml.Node) score.Window {
 		r.fail(n, "%s: has no limit: write limit: 10", path)
 	}
 	switch wide := w.Width4 != 0; {
+	case !wide && w.Limit > score.MaxLimit:
+		r.fail(limit, "%s.limit: %d is more than is remembered of one client: write 1 to %d", path, w.Limit, score.MaxLimit)
 	case wide && w.Clients == 0:
 		r.fail(n, "%s: has a width but not how many clients: write clients: 8", path)
 	case !wide && w.Clients != 0:

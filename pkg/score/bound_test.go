@@ -264,6 +264,30 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestMaxLimit: one client reaches the highest limit with events that count a
+// quarter each, and not before.
+func TestMaxLimit(t *testing.T) {
+	const last = epoch + MaxLimit*Unit
+	for _, missing := range []int64{0, 1} {
+		table := NewTable(Options{Windows: []Window{{Name: "a", Span: daySecs, Limit: MaxLimit}}}, nil)
+		c := table.Class(Class{Rules: []string{"rule"}, Weights: []Weight{{0, 1, false}}})
+		table.Add(offence(last-1, "192.0.2.1", c))
+		s := table.State()
+		s.Events, s.Time, s.Value, s.Class, s.Count = nil, nil, nil, nil, nil
+		var recs []rec
+		for at := epoch + 1 + missing; at < last; at++ { // all but one, read back since Add takes its time
+			recs = append(recs, rec{t: uint32(at), class: uint16(c), n: 1})
+		}
+		s.add(recs)
+		if err := table.Restore(s); err != nil {
+			t.Fatal(err)
+		}
+		if fired := table.Add(offence(last, "192.0.2.1", c)); len(fired) != 1-int(missing) {
+			t.Errorf("%d events of a quarter fired %d times", MaxLimit*Unit-missing, len(fired))
+		}
+	}
+}
+
 // TestAllocations: what does not fire does not allocate.
 func TestAllocations(t *testing.T) {
 	table := NewTable(Options{Windows: defaults(), Late: 120}, NewGood(0))

@@ -13,6 +13,10 @@ import "net/netip"
 // because a repeat of a distinct value counts a quarter.
 const Unit = 4
 
+// MaxLimit is the highest Limit that a client by itself is sure to reach: of
+// one no more events are held than reach it if each counts a quarter.
+const MaxLimit = maxRecs / Unit
+
 // A Window fires when the weights of a client within (a-Span, a], a being the
 // time of one of its events, reach Limit.
 type Window struct {
