@@ -415,8 +415,8 @@ func TestAttackers(t *testing.T) {
 				s.session(i*9*minute, "203.0.113.1", "unknown=0/1 commands=0/1", "warning: non-SMTP command from @@: GET / HTTP/1.1")
 			}
 		}},
-		"listed, three times": {"burst", 10 * minute, func(s *story) {
-			for i := range 3 {
+		"listed, eight times": {"day", 30 * minute, func(s *story) {
+			for i := range 8 {
 				s.session(i*4*minute, "203.0.113.1", refused, rcpt("554 5.7.1 Service unavailable; Client host [203.0.113.1] blocked using rbl.example", "u@evil.example", "a@example.net"))
 			}
 		}},

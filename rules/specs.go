@@ -266,180 +266,180 @@ var specs = [...]rule.Spec{
 		{Text: "Nov 23 09:00:10 mx1 postfix/submission/smtpd[17941]: SSL_accept error from unknown[198.51.100.173]: -1", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 246}},
 		{Text: "Nov 23 09:00:08 mx1 postfix/smtpd[17941]: Anonymous TLS connection established from unknown[198.51.100.171]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 247}},
 	}, Builtin: true},
-	{Name: "unknown-recipients", About: "Recipients that do not exist: an address harvest, a flood, or a list of guesses. A mailing list with stale addresses trips it too, so that a repeat counts a quarter and a client whose mail is mostly taken is left alone; an MTA that retries five of them all day, because the answer is a 450, and has nothing else to deliver is not.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 28}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 35}},
-		{Field: "reason", Values: []string{"rcpt_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 35}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 35}},
+	{Name: "unknown-recipients", About: "Recipients that do not exist: an address harvest, a flood, or a list of guesses. A mailing list with stale addresses trips it too, so that a repeat counts a quarter and a client whose mail is mostly taken is left alone; an MTA that retries five of them all day, because the answer is a 450, and has nothing else to deliver is not.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 32}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 39}},
+		{Field: "reason", Values: []string{"rcpt_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 39}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 39}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 41}},
-		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 450 <jones@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<jones@example.net> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 42}},
-		{Text: "2026-11-23T08:58:51.139199+00:00 mx1 postfix/smtpd[17779]: DC138A121BE: reject: RCPT from unknown[2001:db8:51::74]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in virtual mailbox table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 43}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 45}},
+		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 450 <jones@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<jones@example.net> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 46}},
+		{Text: "2026-11-23T08:58:51.139199+00:00 mx1 postfix/smtpd[17779]: DC138A121BE: reject: RCPT from unknown[2001:db8:51::74]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in virtual mailbox table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 47}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:46 mx1 postfix/smtpd[18316]: NOQUEUE: reject_warning: RCPT from mail.good.example[198.51.100.10]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 45}},
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 450 4.2.0 <alice@example.net>: Recipient address rejected: Greylisted, see http://postgrey.example/; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 46}},
-		{Text: "Nov 23 08:58:52 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<alice@example.net> to=<nosuch@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 47}},
+		{Text: "Nov 23 09:00:46 mx1 postfix/smtpd[18316]: NOQUEUE: reject_warning: RCPT from mail.good.example[198.51.100.10]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 49}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 450 4.2.0 <alice@example.net>: Recipient address rejected: Greylisted, see http://postgrey.example/; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 50}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<alice@example.net> to=<nosuch@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 51}},
 	}, Builtin: true},
-	{Name: "unknown-recipients-null", About: "Bounces to recipients that do not exist, fast: the flood of 2004, which came from hosts of a few networks, each to ten recipients and more. A single MTA that returns spam somebody sent in your name, or that asks whether such a sender exists, trips it with ten of them in ten minutes.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 49}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 55}},
-		{Field: "reason", Values: []string{"rcpt_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 55}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 55}},
-		{Field: "sender", Values: []string{""}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 55}},
+	{Name: "unknown-recipients-null", About: "Bounces to recipients that do not exist, fast: the flood of 2004, which came from hosts of a few networks, each to ten recipients and more. A single MTA that returns spam somebody sent in your name, or that asks whether such a sender exists, trips it with ten of them in ten minutes.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 53}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 59}},
+		{Field: "reason", Values: []string{"rcpt_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 59}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 59}},
+		{Field: "sender", Values: []string{""}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 59}},
 	}, Weight: 1, Windows: []string{"burst"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 450 <jones@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<jones@example.net> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 61}},
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[2001:db8:51::75]: 550 5.1.1 <admin@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<admin@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 62}},
+		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 450 <jones@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<jones@example.net> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 65}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[2001:db8:51::75]: 550 5.1.1 <admin@example.net>: Recipient address rejected: User unknown in local recipient table; from=<> to=<admin@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 66}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 64}},
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<double-bounce@mx.good.example> to=<nosuch@example.net> proto=ESMTP helo=<mx.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 65}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 68}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<double-bounce@mx.good.example> to=<nosuch@example.net> proto=ESMTP helo=<mx.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 69}},
 	}, Builtin: true},
-	{Name: "vrfy-probes", About: "VRFY of recipients that do not exist. No mail server asks that; a person at a terminal may, once or twice.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 67}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 71}},
-		{Field: "stage", Values: []string{"VRFY"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 71}},
-		{Field: "reason", Values: []string{"rcpt_unknown", "relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 71}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 71}},
+	{Name: "vrfy-probes", About: "VRFY of recipients that do not exist. No mail server asks that; a person at a terminal may, once or twice.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 71}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 75}},
+		{Field: "stage", Values: []string{"VRFY"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 75}},
+		{Field: "reason", Values: []string{"rcpt_unknown", "relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 75}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 75}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 08:59:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: VRFY from unknown[198.51.100.124]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 77}},
+		{Text: "Nov 23 08:59:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: VRFY from unknown[198.51.100.124]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 81}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 79}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.75]: 550 5.1.1 <nosuch@example.net>: Recipient address rejected: User unknown in local recipient table; from=<u@good.example> to=<nosuch@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 83}},
 	}, Builtin: true},
-	{Name: "undeliverable-recipients", About: "Recipients behind this host that its address verification knows to be undeliverable. The same as unknown-recipients; a 450 is not counted, for then the probe was not answered yet, and that is no fault of the client.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 81}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 86}},
-		{Field: "reason", Values: []string{"rcpt_undeliverable"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 86}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 86}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 86}},
+	{Name: "undeliverable-recipients", About: "Recipients behind this host that its address verification knows to be undeliverable. The same as unknown-recipients; a 450 is not counted, for then the probe was not answered yet, and that is no fault of the client.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 85}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 90}},
+		{Field: "reason", Values: []string{"rcpt_undeliverable"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 90}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 90}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 90}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 550 5.1.1 <x@example.net>: Recipient address rejected: undeliverable address: host relay.example.net[192.0.2.99] said: 550 5.1.1 User unknown (in reply to RCPT TO command); from=<u@good.example> to=<x@example.net> proto=ESMTP helo=<h.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 92}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 550 5.1.1 <x@example.net>: Recipient address rejected: undeliverable address: host relay.example.net[192.0.2.99] said: 550 5.1.1 User unknown (in reply to RCPT TO command); from=<u@good.example> to=<x@example.net> proto=ESMTP helo=<h.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 96}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 450 4.1.1 <x@example.net>: Recipient address rejected: unverified address: Address verification in progress; from=<u@good.example> to=<x@example.net> proto=ESMTP helo=<h.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 94}},
+		{Text: "Nov 23 08:58:52 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 450 4.1.1 <x@example.net>: Recipient address rejected: unverified address: Address verification in progress; from=<u@good.example> to=<x@example.net> proto=ESMTP helo=<h.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 98}},
 	}, Builtin: true},
-	{Name: "relay-denied", About: "Mail for somebody else's domain: the search for open relays. A domain that moved away and still has this host in somebody's DNS trips it, as does a device that was set up to send without a password.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 96}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 101}},
-		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 101}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 101}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 101}},
+	{Name: "relay-denied", About: "Mail for somebody else's domain: the search for open relays. A domain that moved away and still has this host in somebody's DNS trips it, as does a device that was set up to send without a password.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 100}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 105}},
+		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 105}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 105}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 105}},
 	}, Weight: 4, Windows: []string{"burst", "day", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <victim@other.example>: Relay access denied; from=<u@good.example> to=<victim@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 107}},
-		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 554 <victim@other.example>: Relay access denied; from=<a@b.example> to=<victim@other.example> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 108}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <victim@other.example>: Relay access denied; from=<u@good.example> to=<victim@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 111}},
+		{Text: "Jul 14 01:02:03 dns postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: 554 <victim@other.example>: Relay access denied; from=<a@b.example> to=<victim@other.example> proto=SMTP helo=<mail>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 112}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from mail.good.example[198.51.100.10]: 454 4.7.1 <v@other.example>: Relay access denied; from=<u@good.example> to=<v@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 110}},
-		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 111}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from mail.good.example[198.51.100.10]: 454 4.7.1 <v@other.example>: Relay access denied; from=<u@good.example> to=<v@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 114}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 115}},
 	}, Builtin: true},
-	{Name: "relay-deferred", About: "As relay-denied, where the answer is a 454. An MTA tries such a recipient again for days, so only a burst of different ones counts.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 113}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 117}},
-		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 117}},
-		{Field: "code", Values: []string{"400-499"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 117}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 117}},
+	{Name: "relay-deferred", About: "As relay-denied, where the answer is a 454. An MTA tries such a recipient again for days, so only a burst of different ones counts.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 117}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 121}},
+		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 121}},
+		{Field: "code", Values: []string{"400-499"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 121}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 121}},
 	}, Weight: 3, Windows: []string{"burst", "spray"}, Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from mail.good.example[198.51.100.10]: 454 4.7.1 <v@other.example>: Relay access denied; from=<u@good.example> to=<v@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 123}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from mail.good.example[198.51.100.10]: 454 4.7.1 <v@other.example>: Relay access denied; from=<u@good.example> to=<v@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 127}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <victim@other.example>: Relay access denied; from=<u@good.example> to=<victim@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 125}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <victim@other.example>: Relay access denied; from=<u@good.example> to=<victim@other.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 129}},
 	}, Builtin: true},
-	{Name: "relay-denied-login", About: "Mail to others through a submission service without having logged in. Mostly a phone or a program without its password, which tries the same message again and again: a session counts once, whomever it writes to, and the same first recipient again a quarter; many are an attack.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 127}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
-		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
-		{Field: "door", Values: []string{"login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 133}},
+	{Name: "relay-denied-login", About: "Mail to others through a submission service without having logged in. Mostly a phone or a program without its password, which tries the same message again and again: a session counts once, whomever it writes to, and the same first recipient again a quarter; many are an attack.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 131}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 137}},
+		{Field: "reason", Values: []string{"relay_denied"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 137}},
+		{Field: "door", Values: []string{"login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 137}},
 	}, Weight: 2, Windows: []string{"burst", "spray"}, Per: "session", Distinct: "recipient", Match: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 140}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 144}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 142}},
+		{Text: "Nov 23 09:00:20 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.77]: 554 5.7.1 <bob@other.example>: Relay access denied; from=<alice@example.net> to=<bob@other.example> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 146}},
 	}, Builtin: true},
-	{Name: "forged-local-sender", About: "A sender address of this host that does not exist. A forwarder that keeps the sender of a former user trips it, rarely.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 144}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
-		{Field: "reason", Values: []string{"sender_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}},
+	{Name: "forged-local-sender", About: "A sender address of this host that does not exist. A forwarder trips it that hands on the spam it gets, for spam likes to come from the domain it goes to.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 148}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+		{Field: "reason", Values: []string{"sender_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+	}, Weight: 2, Windows: []string{"day", "spray"}, Match: []rule.Example{
+		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 550 5.1.0 <forged@example.net>: Sender address rejected: User unknown in local recipient table; from=<forged@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 158}},
+	}, Ignore: []rule.Example{
+		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 160}},
+	}, Builtin: true},
+	{Name: "sender-not-logged-in", About: "A sender address of this host, used on port 25 by somebody who did not log in as its owner: forged, or a mailing list or forwarder that keeps the sender, which is why it weighs little.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+		{Field: "reason", Values: []string{"sender_login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
+		{Text: "Nov 23 09:00:36 mx1 postfix/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not logged in; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 172}},
+	}, Ignore: []rule.Example{
+		{Text: "Nov 23 09:00:36 mx1 postfix/submission/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not owned by user alice; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 174}},
+	}, Builtin: true},
+	{Name: "unusable-addresses", About: "Addresses whose domain cannot take mail, or a bounce to many at once. A badly set up mail server or a form on a web site trips it; a 4xx is not counted, for it also comes when our own DNS does not answer.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 176}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 182}},
+		{Field: "reason", Values: []string{"sender_domain", "sender_verify", "rcpt_domain", "bounce_multi"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 183}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 184}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 185}},
+	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 550 5.7.27 <x@nullmx.example>: Sender address rejected: Domain nullmx.example does not accept mail (nullMX); from=<x@nullmx.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 190}},
+		{Text: "Nov 23 08:59:12 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.103]: 504 5.5.2 <user>: Sender address rejected: need fully-qualified address; from=<user> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 191}},
+		{Text: "Nov 23 08:59:18 mx1 postfix/smtpd[17779]: ACD15A12538: reject: DATA from unknown[198.51.100.120]: 550 5.5.3 <DATA>: Data command rejected: Multi-recipient bounce; from=<> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 192}},
+	}, Ignore: []rule.Example{
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 194}},
+		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.7 <u@slow.example>: Sender address rejected: unverified address: connect to mx.slow.example[192.0.2.99]:25: Connection timed out; from=<u@slow.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 195}},
+	}, Builtin: true},
+	{Name: "invalid-helo", About: "A HELO name that no mail server has: no dot, an address without brackets, forbidden characters. Small servers that nobody set up and devices such as scanners trip it, and are refused anyway. Only on port 25: mail programs at a submission service call themselves whatever they like.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 197}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
+		{Field: "reason", Values: []string{"helo_invalid"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 550 5.1.0 <forged@example.net>: Sender address rejected: User unknown in local recipient table; from=<forged@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 153}},
+		{Text: "Nov 23 08:59:08 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<localhost>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 208}},
+		{Text: "Nov 23 09:00:45 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: EHLO from unknown[198.51.100.208]: 501 5.5.2 <-bad-.example>: Helo command rejected: Invalid name; proto=SMTP helo=<-bad-.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 209}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:13 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.107]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 155}},
+		{Text: "Nov 23 08:59:10 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.98]: 450 4.7.1 <nonexist.example>: Helo command rejected: Host not found; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<nonexist.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 211}},
+		{Text: "Nov 23 08:59:08 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <phone>: Helo command rejected: need fully-qualified hostname; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 212}},
 	}, Builtin: true},
-	{Name: "sender-not-logged-in", About: "A sender address of this host, used on port 25 by somebody who did not log in as its owner: forged, or a mailing list or forwarder that keeps the sender, which is why it weighs little.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 157}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
-		{Field: "reason", Values: []string{"sender_login"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 162}},
+	{Name: "unnamed-clients", About: "A client whose address has no name, or whose HELO name does not exist, where that is refused for good. Mail servers without a proper reverse name trip it. The 450 that Postfix gives by default is not counted: a DNS that does not answer gives it to everybody.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 214}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
+		{Field: "reason", Values: []string{"client_nohost", "helo_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 09:00:36 mx1 postfix/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not logged in; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 167}},
+		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 550 5.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 225}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:36 mx1 postfix/submission/smtpd[18268]: NOQUEUE: reject: RCPT from unknown[198.51.100.193]: 553 5.7.1 <bob@example.net>: Sender address rejected: not owned by user alice; from=<bob@example.net> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 169}},
+		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 450 4.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 227}},
 	}, Builtin: true},
-	{Name: "unusable-addresses", About: "Addresses whose domain cannot take mail, or a bounce to many at once. A badly set up mail server or a form on a web site trips it; a 4xx is not counted, for it also comes when our own DNS does not answer.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 171}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 177}},
-		{Field: "reason", Values: []string{"sender_domain", "sender_verify", "rcpt_domain", "bounce_multi"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 178}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 179}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 180}},
+	{Name: "rbl", About: "A client, sender or HELO name that a blocklist in use here names. A listed mail server of honest people trips it too, and is refused anyway; so does a forwarder or a big provider for each message whose sender is listed. Once a session, however many recipients it had. Only on port 25: at a submission service a blocklist hits customers on dynamic addresses.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 229}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
+		{Field: "reason", Values: []string{"rbl"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
+	}, Weight: 4, Windows: []string{"day", "spray"}, Per: "session", Match: []rule.Example{
+		{Text: "Nov 23 08:59:03 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 242}},
+		{Text: "Nov 23 09:00:44 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: CONNECT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 243}},
+	}, Ignore: []rule.Example{
+		{Text: "Nov 23 08:59:03 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 245}},
+		{Text: "Nov 23 09:01:15 mx1 postfix/postscreen[18487]: NOQUEUE: reject: RCPT from [198.51.100.60]:54205: 450 4.3.2 Service currently unavailable; from=<u@good.example>, to=<alice@example.net>, proto=ESMTP, helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 246}},
+	}, Builtin: true},
+	{Name: "access-denied", About: "Refused for good by an access table or policy server of this host. What that means only its operator knows, so it weighs little and never bans a client whose other mail is taken.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 248}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
+		{Field: "reason", Values: []string{"access"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 550 5.7.27 <x@nullmx.example>: Sender address rejected: Domain nullmx.example does not accept mail (nullMX); from=<x@nullmx.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 185}},
-		{Text: "Nov 23 08:59:12 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.103]: 504 5.5.2 <user>: Sender address rejected: need fully-qualified address; from=<user> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 186}},
-		{Text: "Nov 23 08:59:18 mx1 postfix/smtpd[17779]: ACD15A12538: reject: DATA from unknown[198.51.100.120]: 550 5.5.3 <DATA>: Data command rejected: Multi-recipient bounce; from=<> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 187}},
+		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.50]: 554 5.7.1 <unknown[198.51.100.50]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 258}},
+		{Text: "Nov 23 08:59:07 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.88]: 554 5.7.1 <badhelo.example>: Helo command rejected: You are not me; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<badhelo.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 259}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.8 <u@nonexist.example>: Sender address rejected: Domain not found; from=<u@nonexist.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 189}},
-		{Text: "Nov 23 08:59:11 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.101]: 450 4.1.7 <u@slow.example>: Sender address rejected: unverified address: connect to mx.slow.example[192.0.2.99]:25: Connection timed out; from=<u@slow.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 190}},
+		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.53]: 450 4.7.1 <unknown[198.51.100.53]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 261}},
+		{Text: "Nov 23 08:59:19 mx1 postfix/smtpd[17779]: NOQUEUE: reject: MAIL from unknown[198.51.100.121]: 552 5.3.4 Message size exceeds fixed limit; from=<u@good.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 262}},
 	}, Builtin: true},
-	{Name: "invalid-helo", About: "A HELO name that no mail server has: no dot, an address without brackets, forbidden characters. Small servers that nobody set up and devices such as scanners trip it, and are refused anyway. Only on port 25: mail programs at a submission service call themselves whatever they like.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 192}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
-		{Field: "reason", Values: []string{"helo_invalid"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 198}},
-	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:08 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<localhost>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 203}},
-		{Text: "Nov 23 09:00:45 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: EHLO from unknown[198.51.100.208]: 501 5.5.2 <-bad-.example>: Helo command rejected: Invalid name; proto=SMTP helo=<-bad-.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 204}},
-	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:10 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.98]: 450 4.7.1 <nonexist.example>: Helo command rejected: Host not found; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<nonexist.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 206}},
-		{Text: "Nov 23 08:59:08 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.91]: 504 5.5.2 <phone>: Helo command rejected: need fully-qualified hostname; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 207}},
-	}, Builtin: true},
-	{Name: "unnamed-clients", About: "A client whose address has no name, or whose HELO name does not exist, where that is refused for good. Mail servers without a proper reverse name trip it. The 450 that Postfix gives by default is not counted: a DNS that does not answer gives it to everybody.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 209}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
-		{Field: "reason", Values: []string{"client_nohost", "helo_unknown"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 215}},
-	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 550 5.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 220}},
-	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:06 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.86]: 450 4.7.25 Client host rejected: cannot find your hostname, [198.51.100.86]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 222}},
-	}, Builtin: true},
-	{Name: "rbl", About: "A client, sender or HELO name that a blocklist in use here names. A listed mail server of honest people trips it too, and is refused anyway; once a session, however many recipients it had. Only on port 25: at a submission service a blocklist hits customers on dynamic addresses.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 224}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
-		{Field: "reason", Values: []string{"rbl"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 230}},
-	}, Weight: 4, Windows: []string{"burst", "day", "spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 08:59:03 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 236}},
-		{Text: "Nov 23 09:00:44 mx1 postfix-in/smtpd[18315]: NOQUEUE: reject: CONNECT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; Blocked - see http://rbl.example/q?ip=198.51.100.40; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 237}},
-	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:03 mx1 postfix/submission/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.40]: 554 5.7.1 Service unavailable; Client host [198.51.100.40] blocked using rbl.example; from=<alice@example.net> to=<bob@example.net> proto=ESMTP helo=<phone>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 239}},
-		{Text: "Nov 23 09:01:15 mx1 postfix/postscreen[18487]: NOQUEUE: reject: RCPT from [198.51.100.60]:54205: 450 4.3.2 Service currently unavailable; from=<u@good.example>, to=<alice@example.net>, proto=ESMTP, helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 240}},
-	}, Builtin: true},
-	{Name: "access-denied", About: "Refused for good by an access table or policy server of this host. What that means only its operator knows, so it weighs little and never bans a client whose other mail is taken.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 242}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
-		{Field: "reason", Values: []string{"access"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 247}},
-	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.50]: 554 5.7.1 <unknown[198.51.100.50]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 252}},
-		{Text: "Nov 23 08:59:07 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.88]: 554 5.7.1 <badhelo.example>: Helo command rejected: You are not me; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<badhelo.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 253}},
-	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:57 mx1 postfix/smtpd[17779]: NOQUEUE: reject: RCPT from unknown[198.51.100.53]: 450 4.7.1 <unknown[198.51.100.53]>: Client host rejected: Access denied; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 255}},
-		{Text: "Nov 23 08:59:19 mx1 postfix/smtpd[17779]: NOQUEUE: reject: MAIL from unknown[198.51.100.121]: 552 5.3.4 Message size exceeds fixed limit; from=<u@good.example> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 256}},
-	}, Builtin: true},
-	{Name: "milter-reject", About: "Refused for good by a milter, in whatever the milter looks for. A big provider that lets some spam through trips it beside all its other mail, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 258}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.milter_reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
-		{Field: "reason", Values: []string{"milter"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
-		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 263}},
+	{Name: "milter-reject", About: "Refused for good by a milter, in whatever the milter looks for. A big provider that lets some spam through trips it beside all its other mail, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 264}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.milter_reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
+		{Field: "reason", Values: []string{"milter"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
+		{Field: "code", Values: []string{"500-599"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 09:00:49 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: CONNECT from unknown[198.51.100.130]: 550 5.7.1 milter says no to this client; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 269}},
-		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.216]: 550 5.1.1 milter: no such user; from=<u@good.example> to=<mrcpt@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 270}},
+		{Text: "Nov 23 09:00:49 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: CONNECT from unknown[198.51.100.130]: 550 5.7.1 milter says no to this client; proto=SMTP", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 275}},
+		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.216]: 550 5.1.1 milter: no such user; from=<u@good.example> to=<mrcpt@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 276}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.217]: 451 4.7.1 Greylisting in action, please come back later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 272}},
+		{Text: "Nov 23 09:00:50 mx1 postfix/smtpd[18321]: NOQUEUE: milter-reject: RCPT from unknown[198.51.100.217]: 451 4.7.1 Greylisting in action, please come back later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 278}},
 	}, Builtin: true},
-	{Name: "content-reject", About: "Refused for good for what the message holds, by a milter or by header or body checks. As milter-reject: everybody's mail holds such things now and then, and a customer's infected computer does all day.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 274}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"cleanup.milter_reject", "cleanup.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 279}},
-		{Field: "dsn", Values: []string{"5.*"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 279}},
+	{Name: "content-reject", About: "Refused for good for what the message holds, by a milter or by header or body checks. As milter-reject: everybody's mail holds such things now and then, and a customer's infected computer does all day.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 280}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"cleanup.milter_reject", "cleanup.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 285}},
+		{Field: "dsn", Values: []string{"5.*"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 285}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: 48C01A124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.219]: 5.7.1 Spam message rejected; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 284}},
-		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: reject: header Subject: HREJECT buy from unknown[198.51.100.233]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: 5.7.1 spam subject", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 285}},
+		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: 48C01A124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.219]: 5.7.1 Spam message rejected; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 290}},
+		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: reject: header Subject: HREJECT buy from unknown[198.51.100.233]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: 5.7.1 spam subject", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 291}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: B129CA124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.220]: 4.7.1 Service unavailable - try again later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 287}},
-		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: hold: header Subject: HHOLD from unknown[198.51.100.236]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: held", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 288}},
+		{Text: "Nov 23 09:00:51 mx1 postfix/cleanup[17839]: B129CA124E5: milter-reject: END-OF-MESSAGE from unknown[198.51.100.220]: 4.7.1 Service unavailable - try again later; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 293}},
+		{Text: "Nov 23 09:00:56 mx1 postfix/cleanup[17839]: E9515A126A3: hold: header Subject: HHOLD from unknown[198.51.100.236]; from=<u@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>: held", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 294}},
 	}, Builtin: true},
 }

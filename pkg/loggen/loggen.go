@@ -71,6 +71,7 @@ func mixes() []mix {
 		{"range", "one /24 whose hosts each stay below their own limit", "mx1", year(2026, 14), beginRange},
 		{"backscatter", "many real mail hosts, each with a few bounces that it retries", "mx1", year(2026, 14), beginBackscatter},
 		{"provider", "a big provider with a stale address list among thousands of accepted messages", "mx1", year(2026, 14), beginProvider},
+		{"forwarder", "a server that forwards spam beside wanted mail, and a mailing list with a stale subscriber", "mx1", year(2026, 14), beginForwarder},
 		{"phones", "phones and mail programs with an old password", "mx1", year(2026, 14), beginPhones},
 		{"monitor", "a probe that connects and quits or drops every minute for two days", "mx1", year(2026, 14), beginMonitor},
 		{"goodin", "a good sender and a partner inside a /24 that attacks two days later", "mx1", year(2026, 12), beginGoodIn},

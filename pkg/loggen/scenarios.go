@@ -62,6 +62,45 @@ func beginProvider(g *generator) {
 	}
 }
 
+// beginForwarder: a server hands on what its users get, spam in waves of eight
+// within five minutes, its sender on a blocklist or forged, among six times as
+// much wanted mail; a list writes to fifty subscribers every four minutes.
+func beginForwarder(g *generator) {
+	g.background(60*second, g.first+day)
+	alumni := client{addr: host("198.18.210.0", 20), name: "mail.alumni.example"}
+	list := client{addr: host("198.18.211.0", 40), name: "lists.example"}
+	until := g.first + day
+	g.repeat(g.first+10*minute, 30*second, until, func(t int64) { g.inbound(t, alumni, g.local()) })
+	g.repeat(g.first+hour, 20*minute, until, func(t int64) {
+		for i := range int64(8) {
+			g.at(t+i*35*second, func() { g.forwarded(t+i*35*second, alumni, i%2 == 0) })
+		}
+	})
+	gone := g.missing()
+	g.repeat(g.first, 4*minute, until, func(t int64) { g.posted(t, list, gone) })
+}
+
+// forwarded is spam that a forwarder hands on and that is refused.
+func (g *generator) forwarded(t int64, c client, listed bool) {
+	from, to := g.missing(), g.local()
+	why, text := "forged", "550 5.1.0 <"+from+">: Sender address rejected: User unknown in virtual mailbox table"
+	if listed {
+		from = g.other()
+		why, text = "rhsbl", "554 5.7.1 Service unavailable; Sender address ["+from+"] blocked using dbl.example"
+	}
+	g.rejected(t, c, why, text+"; from=<"+from+"> to=<"+to+"> proto=ESMTP helo=<mail.alumni.example>")
+}
+
+// posted is a message to fifty subscribers, one of whom is gone.
+func (g *generator) posted(t int64, c client, gone string) {
+	d, q := "postfix/smtpd["+g.take(&g.smtpd, t, t+second)+"]: ", g.queueID()
+	g.put(t, d+"connect from "+c.String())
+	g.mark(t+100, accepted, c, d+q+": client="+c.String())
+	g.mark(t+200, "stale", c, d+q+": reject: RCPT from "+c.String()+": 550 5.1.1 <"+gone+">: Recipient address rejected: User unknown in virtual mailbox table; from=<talk-bounces@lists.example> to=<"+gone+"> proto=ESMTP helo=<lists.example>")
+	g.put(t+600, "postfix/qmgr["+strconv.Itoa(g.daemon)+"]: "+q+": from=<talk-bounces@lists.example>, size=4711, nrcpt=49 (queue active)")
+	g.put(t+900, d+"disconnect from "+c.String()+" ehlo=1 mail=1 rcpt=49/50 data=1 quit=1 commands=53/54")
+}
+
 // beginPhones: in a dozen households the mail program works and the phone has
 // an old password, which it tries every five to fifteen minutes all day long.
 // Trains go through tunnels in between.

@@ -169,7 +169,7 @@ func TestBotnet(t *testing.T) {
 // TestHonest: mail as usual, and all the ways in which honest clients look
 // bad, ban nobody.
 func TestHonest(t *testing.T) {
-	for _, mix := range []string{"c", "backscatter", "provider", "phones", "monitor"} {
+	for _, mix := range []string{"c", "backscatter", "provider", "forwarder", "phones", "monitor"} {
 		t.Run(mix, func(t *testing.T) {
 			o := loggen.Options{Mix: mix, Seed: 2}
 			if mix == "c" {
