@@ -85,6 +85,9 @@ func (o Options) Check(width int) error {
 func (o Options) fires(r Rung, narrower []Rung, width int) error {
 	most, by := int64(1)<<(width-r.Bits), Rung{width, 1}
 	for _, n := range narrower {
+		if int64(n.Need) > int64(1)<<(width-n.Bits) {
+			continue // it never fires, which has been said
+		}
 		// Once one of these has its members it is banned, and no further
 		// offender is seen in it.
 		if seen := int64(n.Need) << (n.Bits - r.Bits); seen < most {

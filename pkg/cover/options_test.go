@@ -39,6 +39,8 @@ func TestCheck(t *testing.T) {
 		{"negative price", 32, -1, []Rung{{24, 3}}, []string{"price -1 is negative: the least is 0"}},
 		{"no bound on the price", 32, 1<<56 + 1, []Rung{{24, 3}}, []string{"price 72057594037927937 is out of range: the most is 72057594037927936"}},
 		{"more than it holds", 32, 128, []Rung{{31, 3}}, []string{"rung /31 needs 3 but holds only 2: the most is 2"}},
+		{"far more, and a wider one", 64, 1 << 56, []Rung{{56, 1 << 40}, {8, 1 << 40}},
+			[]string{"rung /56 needs 1099511627776 but holds only 256: the most is 256"}},
 		{"a host", 32, 128, []Rung{{32, 3}}, []string{"rung /32 is no prefix of several: a single /32 needs no rung, the narrowest rung is /31"}},
 		{"longer than a /64", 64, 4096, []Rung{{80, 3}}, []string{"rung /80 is no prefix of several: a single /64 needs no rung, the narrowest rung is /63"}},
 		{"too wide", 32, 1 << 30, []Rung{{24, 3}, {7, 9}}, []string{"rung /7 is too wide: the widest is /8"}},
