@@ -188,6 +188,9 @@ func (r *reader) done(a *archive, err error) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	if err == io.EOF && a.shorter() {
+		err = ErrShorter
+	}
 	if err != io.EOF {
 		r.errs = append(r.errs, a.fault(err))
 	} else if a.stats.Lines == 0 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 func TestFormats(t *testing.T) {
@@ -196,6 +198,38 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// A file that is emptied in place (copytruncate), or replaced, while it is read
+// is not all there, and that is said.
+func TestShorter(t *testing.T) {
+	data := sample(6000)
+	for name, change := range map[string]func(path string) error{
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+		"cut":     func(path string) error { return os.Truncate(path, int64(len(data)/2)) },
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+".1"), os.WriteFile(path, []byte("1090009999 next\n"), 0o600))
+		},
+	} {
+		first, second := write(t, "first", lines(data, 0, 2000)), write(t, "second", lines(data, 2000, 6000))
+		done := false
+		_, err := ReadArchives(t.Context(), []string{first, second}, ArchiveOptions{Time: unixTime, MaxLine: 1000, Block: 16000}, func(*Block) error {
+			if done {
+				return nil
+			}
+			done = true
+			return change(second)
+		})
+		f, ok := errors.AsType[*FileError](err)
+		if !errors.Is(err, ErrShorter) || !ok || f.File != second {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	path := write(t, "log", data)
+	_, err := ReadArchives(t.Context(), []string{path}, ArchiveOptions{MaxLine: 1000, Block: 16000}, func(*Block) error { return os.WriteFile(path, append(data, data...), 0o600) })
+	if err != nil {
+		t.Errorf("one that grows: %v", err)
+	}
+}
+
 // TestTruncatedXZ cuts an xz file of two streams everywhere: at the end of the
 // first it is complete.
 func TestTruncatedXZ(t *testing.T) {
@@ -240,6 +274,26 @@ func TestDamaged(t *testing.T) {
 				t.Error("what was delivered is not the good part")
 			}
 		})
+	}
+}
+
+// A gzip file may be wrong from anywhere up to its end, where the checksum is: it
+// does not say that the lines are good.
+func TestDamagedIsNotCalledGood(t *testing.T) {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack(t, w, sample(100))
+	file := b.Bytes()
+	file[len(file)/2] ^= 1
+	got, _, err := read(t, ArchiveOptions{}, write(t, "log", file))
+	if got == string(sample(100)) || strings.Count(got, "\n") < 99 {
+		t.Fatal("the damage is not in the lines")
+	}
+	if err == nil || strings.Contains(err.Error(), "good up to") || !strings.Contains(err.Error(), "may be wrong") {
+		t.Errorf("error: %v", err)
 	}
 }
 

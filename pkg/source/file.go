@@ -133,6 +133,13 @@ func (a *archive) regular() bool { return a.info != nil && a.info.Mode().IsRegul
 // stream says that what has been read of it cannot be read again.
 func (a *archive) stream() bool { return a.stdin != nil || !a.regular() }
 
+// shorter says that a file which has been read to its end had more in it at the
+// start: somebody emptied it, or put another in its place. Of an archive its
+// decoder says so.
+func (a *archive) shorter() bool {
+	return !a.stream() && a.stats.Format == Plain && a.in.n < a.info.Size()
+}
+
 // next reads lines into buf; an open file is needed.
 func (a *archive) next(buf []byte) ([]byte, error) {
 	if len(a.peeked) > 0 {
