@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -38,10 +39,10 @@ Exit code 0: all is well. 1: something is wrong.`,
   postmoat check --defaults > postmoat.yaml`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			out := c.OutOrStdout()
+			out := bufio.NewWriter(c.OutOrStdout())
 			if defaults {
 				_, err := fmt.Fprint(out, config.Defaults())
-				return err
+				return flush(out, err)
 			}
 			cfg, err := set.load()
 			if err != nil {
@@ -75,14 +76,17 @@ Exit code 0: all is well. 1: something is wrong.`,
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), firewallTimeout)
 			defer cancel()
-			print := func(format string, args ...any) { fmt.Fprintf(out, format, args...) }
+			print := func(format string, args ...any) {
+				fmt.Fprintf(out, format, args...)
+				_ = out.Flush() // the next takes a while; an error is told in the end
+			}
 			if logs {
 				err = cfg.checkSources(ctx, print)
 			}
 			if kernel {
 				err = errors.Join(err, cfg.checkFirewall(ctx, print))
 			}
-			return err
+			return flush(out, err)
 		},
 	}
 	set.add(c)

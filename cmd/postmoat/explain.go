@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -78,7 +77,7 @@ look at nothing on this host.`,
 			} else {
 				err = x.lines(c.Context(), logs, c.InOrStdin())
 			}
-			return errors.Join(err, w.Flush())
+			return flush(w, err)
 		},
 	}
 	set.add(c)

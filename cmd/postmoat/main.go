@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -153,6 +154,15 @@ func noArgs(c *cobra.Command, args []string) error {
 		return hinted{usagef("no command %q", args[0]), "'" + c.CommandPath() + " --help' lists the commands"}
 	}
 	return hinted{usagef("%s takes no arguments, got %q", c.CommandPath(), args[0]), "see '" + c.CommandPath() + " --help'"}
+}
+
+// flush writes what w still holds. A write that has failed is told once: w says it
+// again.
+func flush(w *bufio.Writer, err error) error {
+	if e := w.Flush(); !errors.Is(err, e) {
+		return errors.Join(err, e)
+	}
+	return err
 }
 
 // format is the value of --format.

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -36,7 +38,9 @@ It looks at nothing on this host (interfaces, postconf, DNS) unless --as-host
 says that the logs are of this host. Lines before --since are read too: they
 teach who is a good sender, and nothing else.
 
-A file that can't be read does not stop the others; the exit code is then 1.`,
+A file that can't be read does not stop the others; the exit code is then 1. What
+else is odd about the input stands at the end of the report, or on standard error
+where the report is JSON.`,
 		Example: `  postmoat replay /var/log/mail.log*
   postmoat replay --since 2026-11-20 --format json /var/log/mail.log | jq .prevented
   postmoat replay --rules builtin --rules ./new-rules mail.log.1.gz
@@ -100,11 +104,12 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 			r.Notes = slices.Concat(cfg.Never(rules), notes, r.Notes)
 			w := bufio.NewWriter(c.OutOrStdout())
 			if format == "json" {
+				warn(c.ErrOrStderr(), r)
 				err = errors.Join(err, r.JSON(w))
 			} else {
 				err = errors.Join(err, r.Text(w, top))
 			}
-			err = errors.Join(err, w.Flush())
+			err = flush(w, err)
 			if !apply || err != nil {
 				return err
 			}
@@ -122,4 +127,12 @@ A file that can't be read does not stop the others; the exit code is then 1.`,
 	c.Flags().IntVar(&top, "top", 10, "show at most `N` rows of each list, 0 for all")
 	addFormat(c, &format)
 	return c
+}
+
+// warn tells what the JSON form has no place for: what an operator should know
+// about the input.
+func warn(w io.Writer, r *report.Report) {
+	for _, n := range r.Warnings() {
+		fmt.Fprintln(w, "postmoat: note: "+n)
+	}
 }

@@ -204,11 +204,25 @@ func (t *text) notUnderstood() {
 		return
 	}
 	t.title("not understood")
-	t.printf("  %s of Postfix or Dovecot (%s of what they said) matched no known form and did not count:\n",
-		count(r.NotUnderstood, "line"), percent(r.NotUnderstood, r.NotUnderstood+r.Events+r.Learnt))
+	t.printf("  %s:\n", r.notUnderstood())
 	for _, s := range r.Samples {
 		t.printf("  line %d: %s\n", s.Line, s.Text)
 	}
+}
+
+// notUnderstood says how many lines that were, and their share.
+func (r *Report) notUnderstood() string {
+	return fmt.Sprintf("%s of Postfix or Dovecot (%s of what they said) matched no known form and did not count",
+		count(r.NotUnderstood, "line"), percent(r.NotUnderstood, r.NotUnderstood+r.Events+r.Learnt))
+}
+
+// Warnings are what the JSON form has no place for: the notes, and the lines that
+// were not understood.
+func (r *Report) Warnings() []string {
+	if r.NotUnderstood == 0 {
+		return r.Notes
+	}
+	return append([]string{r.notUnderstood() + "."}, r.Notes...)
 }
 
 func (t *text) notes() {
