@@ -301,6 +301,8 @@ var saslReasons = [...]struct {
 	{"Can't connect to authentication server", AuthBackend},
 	{"Authentication backend error", AuthBackend},
 	{"generic failure", AuthBackend},
+	{"remote authentication server unavailable", AuthBackend}, // Cyrus: SASL_UNAVAIL
+	{"no memory available", AuthBackend},
 	{"Temporary ", AuthBackend},
 	{"Internal ", AuthBackend},
 }
