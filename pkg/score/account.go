@@ -1,6 +1,7 @@
 package score
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 )
@@ -120,37 +121,51 @@ func (g *Good) ageAccounts() {
 	}
 }
 
-// login is that of a user from an address in the 30 days before t, or nil.
-func (g *Good) login(c netip.Addr, user uint64, t int64) *login {
-	a := g.accounts[user]
-	if a == nil || user == 0 {
-		return nil
+// from are the logins of a user in the 30 days before t from where c is: its
+// address, or the /64 of an IPv6 address, of which a phone changes the rest
+// every day.
+func (g *Good) from(c netip.Addr, user uint64, t int64) iter.Seq[*login] {
+	return func(yield func(*login) bool) {
+		a := g.accounts[user]
+		if a == nil || user == 0 {
+			return
+		}
+		c = plain(c)
+		k, v6 := addrKey16(c), c.Is6()
+		for i := range a.logins {
+			l := &a.logins[i]
+			if (l.addr == k || v6 && l.addr[0] == k[0]) && int64(l.last)+loginLife > t && !yield(l) {
+				return
+			}
+		}
 	}
-	i := a.find(addrKey16(plain(c)))
-	if i < 0 || int64(a.logins[i].last)+loginLife <= t {
-		return nil
-	}
-	return &a.logins[i]
 }
 
 // LoggedIn says whether the user has logged in from there in the 30 days
 // before t.
 func (g *Good) LoggedIn(c netip.Addr, user uint64, t int64) bool {
-	return g.login(c, user, t) != nil
+	for range g.from(c, user, t) {
+		return true
+	}
+	return false
 }
 
 // StalePassword says whether a failure of the user at t need not count,
-// because one from the same address has counted less than an hour ago: a
-// phone with an old password. If not, this one is noted as counted. It is
-// never true unless LoggedIn is.
+// because one from there has counted less than an hour ago: a phone with an
+// old password. If not, this one is noted as counted. It is never true unless
+// LoggedIn is.
 func (g *Good) StalePassword(c netip.Addr, user uint64, t int64) bool {
-	l := g.login(c, user, t)
-	if l == nil {
-		return false
+	var first *login
+	for l := range g.from(c, user, t) {
+		if gap := t - int64(l.stale); l.stale != 0 && gap < staleLife && gap > -staleLife {
+			return true
+		}
+		if first == nil {
+			first = l
+		}
 	}
-	if gap := t - int64(l.stale); l.stale != 0 && gap < staleLife && gap > -staleLife {
-		return true
+	if first != nil {
+		first.stale = max(clampTime(t), 1)
 	}
-	l.stale = max(clampTime(t), 1)
 	return false
 }

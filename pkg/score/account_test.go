@@ -47,15 +47,25 @@ func (w *accountTwin) find(a netip.Addr) int {
 }
 
 func (w *accountTwin) stale(a netip.Addr, t int64) (loggedIn, stale bool) {
-	i := w.find(a)
-	if i < 0 || int64((*w)[i].Last)+30*daySecs <= t {
+	unit := netip.PrefixFrom(a, 32)
+	if a.Is6() {
+		unit = netip.PrefixFrom(a, 64).Masked()
+	}
+	var from []*GoodLogin
+	for i := range *w {
+		if l := &(*w)[i]; unit.Contains(l.Addr) && int64(l.Last)+30*daySecs > t {
+			from = append(from, l)
+		}
+	}
+	for _, l := range from {
+		if gap := t - int64(l.Stale); l.Stale != 0 && -3600 < gap && gap < 3600 {
+			return true, true
+		}
+	}
+	if len(from) == 0 {
 		return false, false
 	}
-	l := &(*w)[i]
-	if gap := t - int64(l.Stale); l.Stale != 0 && -3600 < gap && gap < 3600 {
-		return true, true
-	}
-	l.Stale = uint32(t)
+	from[0].Stale = uint32(t)
 	return true, false
 }
 
@@ -78,7 +88,7 @@ func TestAccountTwin(t *testing.T) {
 			n := uint32(r.IntN(hosts))
 			a := host4(0xc0000200 + n)
 			if n%3 == 0 {
-				a = host6(0x20010db8_00000000, uint64(n))
+				a = host6(0x20010db8_00000000+uint64(n)%4, uint64(n))
 			}
 			at := now - r.Int64N(100)
 			switch r.IntN(8) {

@@ -298,7 +298,9 @@ func TestAccount(t *testing.T) {
 func TestStalePassword(t *testing.T) {
 	g := NewGood(0)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	v6, moved, next := netip.MustParseAddr("2001:db8:0:1::1"), netip.MustParseAddr("2001:db8:0:1:a:b:c:d"), netip.MustParseAddr("2001:db8:0:2::1")
 	g.Login(a, day0, 1, 5)
+	g.Login(v6, day0, 1, 7)
 	for _, c := range []struct {
 		addr netip.Addr
 		user uint64
@@ -308,6 +310,8 @@ func TestStalePassword(t *testing.T) {
 		{a, 5, 10, false}, {a, 5, 11, true}, {a, 5, 3609, true}, {a, 5, 5, true},
 		{a, 5, 3610, false}, {a, 5, 3700, true},
 		{a, 6, 3700, false}, {a, 6, 3701, false}, {b, 5, 3702, false}, {b, 5, 3703, false},
+		{moved, 7, 10, false}, {moved, 7, 11, true}, {v6, 7, 12, true}, {moved, 7, 3610, false}, {v6, 7, 3611, true},
+		{moved, 5, 10, false}, {moved, 5, 11, false}, {next, 7, 10, false}, {next, 7, 11, false},
 		{a, 5, 30 * daySecs, false}, {a, 5, 30*daySecs + 1, false},
 	} {
 		if got := g.StalePassword(c.addr, c.user, day0+c.t); got != c.want {
