@@ -96,10 +96,11 @@ func containerLine(b []byte) (inner []byte, ok bool) {
 		return nil, false
 	}
 	var s Stamp
-	if n := stamp3164(b, &s); n > 0 && n < len(b) && b[n] == ' ' {
-		return b, true
+	n := stamp3164(b, &s)
+	if n == 0 && b[0]-'0' <= 9 {
+		n = stampISO(b, &s)
 	}
-	return nil, false
+	return b, n > 0 && n < len(b) && b[n] == ' '
 }
 
 // compose takes "postfix-1  | " (docker compose logs) off.
