@@ -21,8 +21,13 @@ const hugePage = 2 << 20
 // quick as long as there is little else.
 func inHugePages(size int) {
 	b := make([]byte, size)
-	at := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % hugePage)
-	if at < size && unix.Madvise(b[at:], unix.MADV_HUGEPAGE) == nil {
-		runtime.GC()
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	at := int(-start % hugePage)
+	if at >= size || unix.Madvise(b[at:], unix.MADV_HUGEPAGE) != nil {
+		return
 	}
+	if at > 0 { // in part of the page in front lie others; since Linux 6.1
+		unix.Syscall(unix.SYS_MADVISE, start&^(hugePage-1), hugePage, unix.MADV_COLLAPSE)
+	}
+	runtime.GC()
 }
