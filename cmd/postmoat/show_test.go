@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postmoat/postmoat/pkg/control"
 )
 
 // TestTimes: what a tired administrator reads.
@@ -45,6 +47,15 @@ func TestNumbers(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
+	}
+}
+
+// TestStanding: what stands against offences is messages, as shares count them.
+func TestStanding(t *testing.T) {
+	var b strings.Builder
+	s := control.Standing{Door: "smtp", Window: "day", Span: 86400, Client: "192.0.2.1", Score: 4.5, Limit: 30, Events: 5, Accepted: 12}
+	if !showStanding(&b, &s, time.Time{}) || b.String() != "Door smtp, window day (1d): it has 4.5 of 30, by 5 events beside 12 accepted messages.\n" {
+		t.Errorf("%q", b.String())
 	}
 }
 
