@@ -112,6 +112,16 @@ const (
 	Past                     // after the span: ignored
 )
 
+// A Stamp says whether the time that a line bears was believed.
+type Stamp uint8
+
+// The stamps.
+const (
+	Believed Stamp = iota
+	Ahead          // from an implausible future: the line counts at the clock's time
+	Old            // too old to be scored
+)
+
 // An Outcome is what one line did. It is valid until the next Feed.
 type Outcome struct {
 	Event   *maillog.Event
@@ -126,6 +136,7 @@ type Outcome struct {
 	Ban *ban.Ban
 	// Fired says that the line made somebody an offender.
 	Fired bool
+	Stamp Stamp
 	// Note is a number that the reader of outcomes may keep with the client of
 	// an event that is Neutral or more; nil for others. It is 0 at first, and
 	// again when the engine has forgotten it.
@@ -175,13 +186,19 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 		if at, ok = f.clock.accept(at, ev.PID); f.clock.back {
 			e.rewind()
 		}
+		switch {
+		case !ok:
+			out.Stamp = Old
+		case at != ev.Time:
+			out.Stamp = Ahead
+		}
 	}
 	out.At = at
 	if ev.Kind == maillog.KindCustom || f.rules.Asks(ev) {
 		f.match(ev, ses, out)
 	}
 	if at > e.until {
-		*out = Outcome{Event: ev}
+		*out = Outcome{Event: ev, Stamp: out.Stamp}
 		if h := f.clock.horizon; h == 0 || at <= h { // else it tells nothing of what follows
 			out.Verdict, out.At = Past, at
 		}

@@ -53,11 +53,11 @@ func (l *lines) other(line []byte, x *found) bool {
 	case maillog.KindUnknown:
 		l.unknown++
 		if len(l.samples) < maxSamples {
-			l.samples = append(l.samples, Sample{x.line, sample(line)})
+			l.samples = append(l.samples, Sample{Line: x.line, Text: sample(line)})
 		}
 	case maillog.KindNoTime:
 		if l.timeless++; l.timeless == 1 {
-			l.bare = Sample{x.line, sample(line)}
+			l.bare = Sample{Line: x.line, Text: sample(line)}
 		}
 	}
 	return false

@@ -3,7 +3,6 @@ package report
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -12,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/postmoat/postmoat/pkg/ban"
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/maillog"
 	"github.com/postmoat/postmoat/pkg/rule"
@@ -65,11 +63,14 @@ func Replay(ctx context.Context, e *engine.Engine, rules *rule.Set, o Options) (
 	if err != nil && ctx.Err() != nil {
 		return nil, err
 	}
+	for i := range p.samples {
+		p.samples[i].Where = p.where(p.samples[i].Line)
+	}
 	r := p.c.finish(p.lines, p.unknown, p.samples)
 	if !o.Brief {
 		p.c.lists(o.Top)
 	}
-	r.Notes = append(p.notes(), notes(r, &stats, e.Stats())...)
+	r.Notes = p.notes(r, &stats, e.Stats())
 	return r, err
 }
 
@@ -89,6 +90,9 @@ type player struct {
 	unknown uint64
 	samples []Sample
 
+	places   []place
+	future   uint64 // first line with a stamp from an implausible future
+	late     uint64 // first line with one too old to be scored
 	timeless uint64 // lines that begin with no time
 	bare     Sample // the first of them
 }
@@ -196,7 +200,11 @@ func (p *player) feed(xs []found) (last uint64, ok bool) {
 	}
 	for i := range xs {
 		x := &xs[i]
-		if !p.c.add(p.e.FeedLent(0, x.line, &x.ev)) {
+		out := p.e.FeedLent(0, x.line, &x.ev)
+		if out.Stamp != engine.Believed {
+			p.odd(out, x.line)
+		}
+		if !p.c.add(out) {
 			p.e.Keep()
 			return x.line, false
 		}
@@ -234,6 +242,7 @@ func (p *player) count(l *lines) {
 
 // begin tells the engine about the clock of a block's file.
 func (p *player) begin(b *source.Block) {
+	p.enter(b)
 	near, horizon := Clock(b, p.o.Now, p.o.Clock)
 	if !p.began {
 		p.began = true
@@ -262,45 +271,6 @@ func Clock(b *source.Block, now, clock time.Time) (near, horizon int64) {
 		ref = now
 	}
 	return ref.Unix(), written.Add(24 * time.Hour).Unix()
-}
-
-// notes says which lines could not be read at all.
-func (p *player) notes() []string {
-	if p.timeless == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("Lines that begin with no time postmoat can read, skipped: %s (%s), first line %d: %s",
-		number(p.timeless), percent(p.timeless, p.lines), p.bare.Line, p.bare.Text)}
-}
-
-// notes says what an operator should know about the input.
-func notes(r *Report, s *source.ArchiveStats, e engine.Stats) []string {
-	ns := append([]string(nil), s.Warnings...)
-	note := func(n uint64, format string) {
-		if n > 0 {
-			ns = append(ns, fmt.Sprintf(format, number(n)))
-		}
-	}
-	note(s.LongLines, "Lines longer than 64 KiB, dropped: %s.")
-	note(s.PartLines, "Last lines of archives that broke off inside them, dropped: %s.")
-	note(s.Duplicates, "Lines that stand in several overlapping files, counted once: %s.")
-	note(e.Jumps, "Steps of the log's clock by more than an hour, or back: %s.")
-	note(e.Dropped, "Events with stamps more than two minutes older than the line before, not scored: %s.")
-	note(e.Held, "Events with stamps from an implausible future, taken for the time of the line before: %s.")
-	note(e.Evicted, "Clients whose evidence was forgotten for lack of room (limits: clients): %s.")
-	note(e.Joiner, "Sessions and queue IDs forgotten for lack of room: %s.")
-	note(uint64(e.Breaker), "Times the breaker stopped widening, see breaker in the configuration: %s.")
-	dropped := uint64(0)
-	for i := range r.Bans {
-		if r.Bans[i].Ended == ban.Dropped {
-			dropped++
-		}
-	}
-	note(dropped, "Bans that ended early because there were more than the budget of entries allows, see collapse: budget in the configuration: %s.")
-	if r.Lines > 0 && r.Events == 0 && r.Learnt == 0 && !r.Past {
-		ns = append(ns, "This does not look like the log of a mail host: no line of Postfix or Dovecot in it named a client.")
-	}
-	return ns
 }
 
 // LineTime is [source.ArchiveOptions.Time] for maillogs: now, where it is

@@ -86,8 +86,9 @@ type Firewall struct {
 
 // A Sample is a line that was not understood.
 type Sample struct {
-	Line uint64
-	Text string
+	Line  uint64 // in the whole log
+	Where string // the same in words, with its file if there are several
+	Text  string
 }
 
 // A Client is an address and what it did.

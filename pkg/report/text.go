@@ -206,7 +206,7 @@ func (t *text) notUnderstood() {
 	t.title("not understood")
 	t.printf("  %s:\n", r.notUnderstood())
 	for _, s := range r.Samples {
-		t.printf("  line %d: %s\n", s.Line, s.Text)
+		t.printf("  %s: %s\n", s.Where, s.Text)
 	}
 }
 

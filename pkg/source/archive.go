@@ -172,6 +172,9 @@ func (r *reader) next(a *archive, buf []byte) ([]byte, error) {
 	err := a.begin(r.ctx)
 	if err == nil {
 		data, err = a.next(buf)
+		if a.long == 0 && a.lines.long > 0 {
+			a.long = a.stats.Lines + uint64(a.lines.first) + 1
+		}
 	}
 	r.progress(err != nil)
 	if err == nil {
@@ -200,8 +203,10 @@ func (r *reader) done(a *archive, err error) {
 
 func (r *reader) warn(text string) { r.stats.Warnings = append(r.stats.Warnings, text) }
 
+// label says where the lines of a block, the last that were read of a, are from.
 func (r *reader) label(b *Block, a *archive) {
 	b.File, b.FileIndex, b.ModTime, b.Start = a.path, a.index, a.modTime, a.start
+	b.FileLine = a.stats.Lines - uint64(len(b.Ends)) + 1
 }
 
 // deliver numbers a block and hands it on.

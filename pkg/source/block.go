@@ -35,8 +35,10 @@ type Block struct {
 	Data []byte
 	Ends []uint32
 
-	// FirstLine is the number of the first line in the whole log, from 1.
+	// FirstLine is the number of the first line in the whole log, and FileLine
+	// its number in File, from 1; FileLine is 0 in a block merged from several.
 	FirstLine uint64
+	FileLine  uint64
 
 	buf  []byte
 	refs atomic.Int32

@@ -94,6 +94,7 @@ func (m *merger) emit(c *cursor) error {
 		}
 		b.Data = b.buf[:0]
 		m.label(b, c.archive)
+		b.FileLine = 0
 		m.out = b
 	}
 	m.out.Data = append(append(m.out.Data, c.line...), '\n')

@@ -29,6 +29,7 @@ type archive struct {
 	dec     decoder
 	lines   lineReader
 	peeked  []byte // lines of a stream that were read ahead
+	long    uint64 // number of the first line that was too long
 	stats   FileStats
 }
 

@@ -89,7 +89,10 @@ func (r *reader) finish(a *archive) {
 	a.close()
 	a.stats.Read = a.in.n
 	r.stats.Read += a.in.n
-	r.stats.LongLines += a.lines.long
+	if n := a.lines.long; n > 0 {
+		r.stats.LongLines += n
+		r.warn(fmt.Sprintf("%s: lines longer than %d bytes, dropped: %d, the first is line %d", a.path, a.maxLine, n, a.long))
+	}
 	if a.lines.part {
 		r.stats.PartLines++
 	}

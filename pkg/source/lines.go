@@ -17,8 +17,9 @@ type lineReader struct {
 	skipping bool   // inside a line that is too long
 	err      error  // what ended the stream, io.EOF included
 
-	long uint64 // lines dropped because they were too long
-	part bool   // the last line was dropped because the stream broke off inside it
+	long  uint64 // lines dropped because they were too long
+	first int    // how many lines were in front of the first of them in what next returned
+	part  bool   // the last line was dropped because the stream broke off inside it
 }
 
 // emptyReads is how many reads without bytes or error end a stream, as in bufio.
@@ -40,8 +41,9 @@ func (l *lineReader) next(buf []byte) ([]byte, error) {
 			data = l.dropLong(data)
 		} else {
 			cut := bytes.LastIndexByte(data, '\n') + 1
-			l.keep(data[cut:])
+			rest := data[cut:]
 			data = l.dropLong(data[:cut])
+			l.keep(rest, data)
 		}
 		if len(data) > 0 {
 			return data, nil
@@ -86,16 +88,23 @@ func (l *lineReader) skip(data []byte) []byte {
 	return nil
 }
 
-// keep remembers the unfinished line at the end of what was read.
-func (l *lineReader) keep(rest []byte) {
+// keep remembers the unfinished line at the end of what was read, behind lines.
+func (l *lineReader) keep(rest, lines []byte) {
 	switch {
 	case len(rest) > l.max:
 		l.skipping = true
-		l.long++
+		l.drop(lines)
 	case l.err != nil:
 		l.part = l.part || len(rest) > 0
 	default:
 		l.carry = append(l.carry, rest...)
+	}
+}
+
+// drop counts a line that is too long, behind lines.
+func (l *lineReader) drop(lines []byte) {
+	if l.long++; l.long == 1 {
+		l.first = bytes.Count(lines, newline)
 	}
 }
 
@@ -109,7 +118,7 @@ func (l *lineReader) dropLong(data []byte) []byte {
 			start += i + 1
 			continue
 		}
-		l.long++
+		l.drop(data[:start])
 		end := bytes.IndexByte(data[start:], '\n')
 		if end < 0 {
 			return append(data[:start], '\n')

@@ -2,12 +2,14 @@ package source
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // naiveLines is what a stream's lines are: those over max are empty.
@@ -90,6 +92,43 @@ func TestLongLines(t *testing.T) {
 			l := &lineReader{r: strings.NewReader(c.file), max: 64}
 			if got := drain(t, l, make([]byte, size)); got != c.want || l.long != c.long {
 				t.Fatalf("%s, block of %d: %q, %d long", c.name, size, got, l.long)
+			}
+		}
+	}
+}
+
+// The first line that was too long is named by its number, wherever blocks end.
+func TestLongLineNumber(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 300 {
+		var file bytes.Buffer
+		first := 0
+		for n := 1; n <= 200; n++ {
+			size := r.IntN(60)
+			if r.IntN(80) == 0 {
+				size = 65 + r.IntN(500)
+				if first == 0 {
+					first = n
+				}
+			}
+			file.Write(bytes.Repeat([]byte("x"), size))
+			file.WriteByte('\n')
+		}
+		o := ArchiveOptions{MaxLine: 64, Block: 65 + r.IntN(1000), Time: func([]byte, time.Time) (time.Time, bool) { return time.Time{}, false }}
+		for name, paths := range map[string][]string{
+			"alone":  {write(t, "log", file.Bytes())},
+			"second": {write(t, "other", []byte("a\n")), write(t, "log", file.Bytes())},
+		} {
+			_, stats, err := read(t, o, paths...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			if first > 0 {
+				want = fmt.Sprintf("/log: lines longer than 64 bytes, dropped: %d, the first is line %d", stats.LongLines, first)
+			}
+			if got := strings.Join(stats.Warnings, "|"); !strings.HasSuffix(got, want) || (got == "") != (want == "") {
+				t.Fatalf("%s: %q, want %q", name, got, want)
 			}
 		}
 	}

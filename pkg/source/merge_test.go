@@ -239,6 +239,36 @@ func TestFilesWithoutTime(t *testing.T) {
 	same(t, got, "no time\nat all\nolder\n")
 }
 
+// Blocks that are not merged say where in their file they begin.
+func TestFileLine(t *testing.T) {
+	data := sample(20000)
+	files := map[string][]string{}
+	var paths []string
+	for _, span := range [][2]int{{0, 3000}, {2900, 9000}, {9000, 9001}, {9100, 16000}, {12000, 12500}, {16000, 20000}} {
+		content := lines(data, span[0], span[1])
+		path := write(t, fmt.Sprint(span[0]), content)
+		files[path] = strings.Split(string(content), "\n")
+		paths = append(paths, path)
+	}
+	merged, alone := 0, map[string]bool{}
+	_, err := ReadArchives(t.Context(), paths, ArchiveOptions{Time: unixTime, MaxLine: 99, Block: 5000}, func(b *Block) error {
+		if b.FileLine == 0 {
+			merged++
+			return nil
+		}
+		alone[b.File] = true
+		for n, line := range b.All() {
+			if at := b.FileLine + n - b.FirstLine; files[b.File][at-1] != string(line) {
+				return fmt.Errorf("%s:%d is %q, got %q", b.File, at, files[b.File][at-1], line)
+			}
+		}
+		return nil
+	})
+	if err != nil || merged == 0 || len(alone) < 4 {
+		t.Errorf("%v; %d merged blocks, %d files alone", err, merged, len(alone))
+	}
+}
+
 // Standard input takes its place among the files.
 func TestStdinAmongFiles(t *testing.T) {
 	data := sample(3000)
