@@ -174,7 +174,8 @@ type BanCount struct {
 }
 
 // Counters are what metrics are made of. All counters grow from 0 at the start
-// of the process.
+// of the process, but Evicted and the trips of the breaker: those are kept with
+// the state.
 type Counters struct {
 	Status           Status     // without Near
 	Lines            []Count    // by source

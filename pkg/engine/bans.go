@@ -93,7 +93,7 @@ type Stats struct {
 	Breaker int    // times the breaker stopped widening
 }
 
-// Stats returns the counters since the start.
+// Stats returns the counters, which a state takes along.
 func (e *Engine) Stats() Stats {
 	c := &e.front.clock
 	s := Stats{Jumps: c.Jumps, Dropped: c.Dropped, Held: c.Held, Joiner: e.front.joiner.Evicted(), Breaker: e.breaker.Trips()}
