@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func fired(t *testing.T, s *story) map[string]int64 {
 		ses := j.Join(0, uint64(i+1), stamp.Unix(), &ev)
 		j.Keep()
 		if ev.Messages > 0 {
-			accepted = append(accepted, offence{at: ev.Time, client: ev.Client, times: int(ev.Messages)})
+			accepted = append(accepted, offence{at: ev.Time, client: ev.Client, times: int(ev.Recipients())})
 		}
 		for _, h := range set.Match(&ev, ses) {
 			if h == nil || !ev.Client.IsValid() {
@@ -192,6 +193,13 @@ func TestHonestClients(t *testing.T) {
 					"NOQUEUE: reject: MAIL from @@: 452 4.3.1 Insufficient system storage; proto=ESMTP helo=<mx.good.example>",
 				)
 			}
+		},
+		"a mailing list to fifty is put off by greylisting": func(s *story) {
+			put := rcpt("450 4.2.0 <a@example.net>: Recipient address rejected: Greylisted", "u@good.example", "a@example.net")
+			for _, at := range []int{0, minute, 2 * minute, 5 * minute, 9 * minute} {
+				s.session(at, "192.0.2.1", "ehlo=1 mail=1 rcpt=0/20 commands=2/22", append(slices.Repeat([]string{put}, 20), "too many errors after RCPT from @@")...)
+			}
+			s.session(15*minute, "192.0.2.1", "ehlo=1 mail=1 rcpt=50 data=1 quit=1 commands=54")
 		},
 		"an MTA retries three recipients that get a 450": func(s *story) {
 			for _, at := range retries() {
@@ -425,8 +433,8 @@ func TestAttackers(t *testing.T) {
 				s.log(i*4*minute, "postfix/postscreen[8]", "DNSBL rank 4 for [203.0.113.1]:%d", 40000+i)
 			}
 		}},
-		"too many errors, three times": {"burst", 10 * minute, func(s *story) {
-			for i := range 3 {
+		"too many errors, eight times": {"day", 30 * minute, func(s *story) {
+			for i := range 8 {
 				s.session(i*4*minute, "203.0.113.1", "ehlo=1 rcpt=0/20 commands=1/21", "too many errors after RCPT from @@")
 			}
 		}},

@@ -181,90 +181,90 @@ var specs = [...]rule.Spec{
 	}, Ignore: []rule.Example{
 		{Text: "Nov 23 08:59:17 mx1 postfix/smtpd[17779]: F3D52A124C4: reject: DATA from unknown[198.51.100.118]: 550 5.7.1 <data@good.example>: Sender address rejected: rejected at DATA; from=<data@good.example> to=<alice@example.net> proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 100}},
 	}, Builtin: true},
-	{Name: "too-many-errors", About: "smtpd_hard_error_limit (20) errors in one session. A mailing list with a great many stale addresses trips it.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 102}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.too_many_errors"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 106}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 106}},
-	}, Weight: 4, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: too many errors after RCPT from unknown[198.51.100.144]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 111}},
-		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: NOQUEUE: too many errors after AUTH from unknown[2001:db8:51::90]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 112}},
+	{Name: "too-many-errors", About: "smtpd_hard_error_limit (20) errors in one session. A mailing list with a great many stale addresses trips it, and one with as many good ones when all are put off, by greylisting or because a table of ours does not answer: hence only day and spray with their share. What the errors were counts by itself, where it is a sign of anything.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 102}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.too_many_errors"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 109}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 109}},
+	}, Weight: 4, Windows: []string{"day", "spray"}, Match: []rule.Example{
+		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: too many errors after RCPT from unknown[198.51.100.144]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 114}},
+		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: NOQUEUE: too many errors after AUTH from unknown[2001:db8:51::90]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 115}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: timeout after RCPT from unknown[198.51.100.144]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 114}},
+		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: timeout after RCPT from unknown[198.51.100.144]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 117}},
 	}, Builtin: true},
-	{Name: "unknown-commands", About: "Three and more commands that do not exist in one session. A person at a terminal does it once.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 116}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.disconnect"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 120}},
-		{Field: "unknown_commands", Values: []string{"3-"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 120}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 120}},
+	{Name: "unknown-commands", About: "Three and more commands that do not exist in one session. A person at a terminal does it once.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 119}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.disconnect"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 123}},
+		{Field: "unknown_commands", Values: []string{"3-"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 123}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 123}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: disconnect from unknown[198.51.100.145] ehlo=1 unknown=0/5 commands=1/6", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 125}},
+		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: disconnect from unknown[198.51.100.145] ehlo=1 unknown=0/5 commands=1/6", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 128}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: disconnect from unknown[198.51.100.145] ehlo=1 unknown=0/1 quit=1 commands=2/3", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 127}},
+		{Text: "Nov 23 08:59:29 mx1 postfix/smtpd[17963]: disconnect from unknown[198.51.100.145] ehlo=1 unknown=0/1 quit=1 commands=2/3", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 130}},
 	}, Builtin: true},
-	{Name: "long-request", About: "A command line longer than line_length_limit: a search for a buffer that overflows. Broken programs do it rarely.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 129}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.long_request"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 133}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 133}},
+	{Name: "long-request", About: "A command line longer than line_length_limit: a search for a buffer that overflows. Broken programs do it rarely.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 132}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.long_request"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 136}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 136}},
 	}, Weight: 2, Windows: []string{"burst", "day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:23 mx1 postfix/smtpd[17779]: warning: unknown[198.51.100.134]: request longer than 2048: NOOP AAAAAAAAAAAAAAAAAAAAAAAAA...", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 138}},
+		{Text: "Nov 23 08:59:23 mx1 postfix/smtpd[17779]: warning: unknown[198.51.100.134]: request longer than 2048: NOOP AAAAAAAAAAAAAAAAAAAAAAAAA...", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 141}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:22 mx1 postfix/smtpd[17779]: warning: Illegal address syntax from unknown[198.51.100.132] in MAIL command: <a b@c d@e>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 140}},
+		{Text: "Nov 23 08:59:22 mx1 postfix/smtpd[17779]: warning: Illegal address syntax from unknown[198.51.100.132] in MAIL command: <a b@c d@e>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 143}},
 	}, Builtin: true},
-	{Name: "malformed-commands", About: "Addresses or arguments that are no SMTP, and ETRN for domains that are not served here. Programs of web sites send such addresses now and then.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 142}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.bad_address", "smtpd.bdat", "smtpd.etrn_denied"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 146}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 146}},
+	{Name: "malformed-commands", About: "Addresses or arguments that are no SMTP, and ETRN for domains that are not served here. Programs of web sites send such addresses now and then.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 145}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.bad_address", "smtpd.bdat", "smtpd.etrn_denied"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 149}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 149}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:22 mx1 postfix/smtpd[17779]: warning: Illegal address syntax from unknown[198.51.100.132] in MAIL command: <a b@c d@e>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 151}},
-		{Text: "Nov 23 08:59:21 mx1 postfix/smtpd[17779]: warning: reject: ETRN other.example... from unknown[198.51.100.128]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 152}},
+		{Text: "Nov 23 08:59:22 mx1 postfix/smtpd[17779]: warning: Illegal address syntax from unknown[198.51.100.132] in MAIL command: <a b@c d@e>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 154}},
+		{Text: "Nov 23 08:59:21 mx1 postfix/smtpd[17779]: warning: reject: ETRN other.example... from unknown[198.51.100.128]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 155}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:21 mx1 postfix/smtpd[17779]: NOQUEUE: reject: ETRN from unknown[198.51.100.127]: 554 5.7.1 <refused.example>: Etrn command rejected: Access denied; proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 154}},
+		{Text: "Nov 23 08:59:21 mx1 postfix/smtpd[17779]: NOQUEUE: reject: ETRN from unknown[198.51.100.127]: 554 5.7.1 <refused.example>: Etrn command rejected: Access denied; proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 157}},
 	}, Builtin: true},
-	{Name: "bare-newline", About: "Lines that end in a bare newline, where that is refused: an attempt to smuggle a second message, or an old device or script.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 156}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.bare_lf"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 160}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 160}},
+	{Name: "bare-newline", About: "Lines that end in a bare newline, where that is refused: an attempt to smuggle a second message, or an old device or script.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 159}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.bare_lf"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 163}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 163}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 09:00:59 mx1 postfix/smtpd[18468]: NOQUEUE: reject: EHLO from unknown[198.51.100.239]: bare <LF> received; proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 166}},
+		{Text: "Nov 23 09:00:59 mx1 postfix/smtpd[18468]: NOQUEUE: reject: EHLO from unknown[198.51.100.239]: bare <LF> received; proto=ESMTP helo=<client.good.example>", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 169}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:59 mx1 postfix/smtpd[18468]: disconnect from unknown[198.51.100.239] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5 notes=bare_lf", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 168}},
+		{Text: "Nov 23 09:00:59 mx1 postfix/smtpd[18468]: disconnect from unknown[198.51.100.239] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5 notes=bare_lf", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 171}},
 	}, Builtin: true},
-	{Name: "rate-limits", About: "More connections, messages, recipients or TLS sessions than the limits of smtpd allow. A big provider that delivers a mailing list trips it by the dozen, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 170}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.limit_concurrency", "smtpd.limit_conn_rate", "smtpd.limit_msg_rate", "smtpd.limit_rcpt_rate", "smtpd.limit_tls_rate", "smtpd.tls_refused"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 176}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 183}},
+	{Name: "rate-limits", About: "More connections, messages, recipients or TLS sessions than the limits of smtpd allow. A big provider that delivers a mailing list trips it by the dozen, hence only day and spray with their share.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 173}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.limit_concurrency", "smtpd.limit_conn_rate", "smtpd.limit_msg_rate", "smtpd.limit_rcpt_rate", "smtpd.limit_tls_rate", "smtpd.tls_refused"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 179}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 186}},
 	}, Weight: 1, Windows: []string{"day", "spray"}, Match: []rule.Example{
-		{Text: "Nov 23 08:59:59 mx1 postfix/smtpd[18268]: warning: Connection concurrency limit exceeded: 51 from unknown[198.51.100.167] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 188}},
-		{Text: "Nov 23 09:00:01 mx1 postfix/smtpd[18268]: warning: Recipient address rate limit exceeded: 400 from unknown[198.51.100.169] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 189}},
-		{Text: "Nov 23 09:00:08 mx1 postfix/smtpd[18266]: warning: Refusing STARTTLS request from unknown[198.51.100.171] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 190}},
+		{Text: "Nov 23 08:59:59 mx1 postfix/smtpd[18268]: warning: Connection concurrency limit exceeded: 51 from unknown[198.51.100.167] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 191}},
+		{Text: "Nov 23 09:00:01 mx1 postfix/smtpd[18268]: warning: Recipient address rate limit exceeded: 400 from unknown[198.51.100.169] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 192}},
+		{Text: "Nov 23 09:00:08 mx1 postfix/smtpd[18266]: warning: Refusing STARTTLS request from unknown[198.51.100.171] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 193}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:07 mx1 postfix/smtpd[18266]: warning: AUTH command rate limit exceeded: 3 from unknown[198.51.100.170] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 192}},
-		{Text: "Nov 23 08:59:58 mx1 postfix/anvil[18266]: statistics: max connection rate 5/60s for (smtp:198.51.100.166) at Nov 23 08:59:58", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 193}},
+		{Text: "Nov 23 09:00:07 mx1 postfix/smtpd[18266]: warning: AUTH command rate limit exceeded: 3 from unknown[198.51.100.170] for service smtp", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 195}},
+		{Text: "Nov 23 08:59:58 mx1 postfix/anvil[18266]: statistics: max connection rate 5/60s for (smtp:198.51.100.166) at Nov 23 08:59:58", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 196}},
 	}, Builtin: true},
-	{Name: "lost-connection", About: "Hung up in the middle. Scanners and spam programs do so all the time, but so does monitoring, once a minute; only the clients of a network together count.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 195}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.lost_connection"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 201}},
-		{Field: "stage", Values: []string{"CONNECT", "HELO", "EHLO", "AUTH", "MAIL", "RCPT", "RSET", "NOOP", "VRFY", "UNKNOWN"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 202}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 203}},
+	{Name: "lost-connection", About: "Hung up in the middle. Scanners and spam programs do so all the time, but so does monitoring, once a minute; only the clients of a network together count.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 198}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.lost_connection"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 204}},
+		{Field: "stage", Values: []string{"CONNECT", "HELO", "EHLO", "AUTH", "MAIL", "RCPT", "RSET", "NOOP", "VRFY", "UNKNOWN"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 205}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 206}},
 	}, Weight: 1, Windows: []string{"spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 08:58:45 mx1 postfix/smtpd[17779]: lost connection after CONNECT from unknown[198.51.100.61]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 209}},
-		{Text: "Nov 23 08:58:51 mx1 postfix/smtpd[17779]: NOQUEUE: lost connection after AUTH from unknown[198.51.100.72]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 210}},
+		{Text: "Nov 23 08:58:45 mx1 postfix/smtpd[17779]: lost connection after CONNECT from unknown[198.51.100.61]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 212}},
+		{Text: "Nov 23 08:58:51 mx1 postfix/smtpd[17779]: NOQUEUE: lost connection after AUTH from unknown[198.51.100.72]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 213}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:58:51 mx1 postfix/smtpd[17779]: lost connection after DATA (17 bytes) from unknown[198.51.100.73]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 212}},
-		{Text: "Nov 23 08:58:51 mx1 postfix/submission/smtpd[17779]: lost connection after AUTH from unknown[198.51.100.72]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 213}},
+		{Text: "Nov 23 08:58:51 mx1 postfix/smtpd[17779]: lost connection after DATA (17 bytes) from unknown[198.51.100.73]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 215}},
+		{Text: "Nov 23 08:58:51 mx1 postfix/submission/smtpd[17779]: lost connection after AUTH from unknown[198.51.100.72]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 216}},
 	}, Builtin: true},
-	{Name: "timeout", About: "Kept a connection open without a word, where no message was under way. A path that loses packets does it to honest servers.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 215}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.timeout"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 220}},
-		{Field: "stage", Values: []string{"CONNECT", "HELO", "EHLO", "AUTH", "UNKNOWN"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 221}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 222}},
+	{Name: "timeout", About: "Kept a connection open without a word, where no message was under way. A path that loses packets does it to honest servers.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 218}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.timeout"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 223}},
+		{Field: "stage", Values: []string{"CONNECT", "HELO", "EHLO", "AUTH", "UNKNOWN"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 224}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 225}},
 	}, Weight: 1, Windows: []string{"spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after CONNECT from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 228}},
+		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after CONNECT from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 231}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after END-OF-MESSAGE from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 230}},
-		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after DATA (2000 bytes) from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 231}},
+		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after END-OF-MESSAGE from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 233}},
+		{Text: "Nov 23 08:59:36 mx1 postfix/smtpd[17963]: timeout after DATA (2000 bytes) from unknown[198.51.100.157]", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 234}},
 	}, Builtin: true},
-	{Name: "tls-failure", About: "A TLS handshake that failed: a scanner, or an old mail server that goes on without TLS, for each of its messages.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 233}, When: []rule.Cond{
-		{Field: "kind", Values: []string{"smtpd.tls_accept_error", "tlsproxy.tls_fail"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 237}},
-		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 237}},
+	{Name: "tls-failure", About: "A TLS handshake that failed: a scanner, or an old mail server that goes on without TLS, for each of its messages.", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 236}, When: []rule.Cond{
+		{Field: "kind", Values: []string{"smtpd.tls_accept_error", "tlsproxy.tls_fail"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 240}},
+		{Field: "door", Values: []string{"smtp"}, Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 240}},
 	}, Weight: 1, Windows: []string{"spray"}, Per: "session", Match: []rule.Example{
-		{Text: "Nov 23 09:00:10 mx1 postfix/smtpd[17941]: SSL_accept error from unknown[198.51.100.173]: -1", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 243}},
-		{Text: "Nov 23 09:02:40 mx1 postfix/tlsproxy[18510]: TLS handshake failed for service=smtpd peer=[198.51.100.82]:43647", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 244}},
+		{Text: "Nov 23 09:00:10 mx1 postfix/smtpd[17941]: SSL_accept error from unknown[198.51.100.173]: -1", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 246}},
+		{Text: "Nov 23 09:02:40 mx1 postfix/tlsproxy[18510]: TLS handshake failed for service=smtpd peer=[198.51.100.82]:43647", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 247}},
 	}, Ignore: []rule.Example{
-		{Text: "Nov 23 09:00:10 mx1 postfix/submission/smtpd[17941]: SSL_accept error from unknown[198.51.100.173]: -1", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 246}},
-		{Text: "Nov 23 09:00:08 mx1 postfix/smtpd[17941]: Anonymous TLS connection established from unknown[198.51.100.171]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 247}},
+		{Text: "Nov 23 09:00:10 mx1 postfix/submission/smtpd[17941]: SSL_accept error from unknown[198.51.100.173]: -1", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 249}},
+		{Text: "Nov 23 09:00:08 mx1 postfix/smtpd[17941]: Anonymous TLS connection established from unknown[198.51.100.171]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)", Pos: rule.Pos{File: "builtin/protocol.yaml", Line: 250}},
 	}, Builtin: true},
 	{Name: "unknown-recipients", About: "Recipients that do not exist: an address harvest, a flood, or a list of guesses. A mailing list with stale addresses trips it too, so that a repeat counts a quarter and a client whose mail is mostly taken is left alone; an MTA that retries five of them all day, because the answer is a 450, and has nothing else to deliver is not.", Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 32}, When: []rule.Cond{
 		{Field: "kind", Values: []string{"smtpd.reject"}, Pos: rule.Pos{File: "builtin/rejects.yaml", Line: 39}},
