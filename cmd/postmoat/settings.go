@@ -172,6 +172,9 @@ func (l *loaded) allow(ctx context.Context, asHost bool) (*allow.List, []string,
 	if list.BanNothing() {
 		return nil, nil, hinted{errors.New(strings.Join(notes, "\n")), "without its allowlist postmoat bans nothing"}
 	}
+	if list.NoWidening() {
+		notes = append(notes, "The allowlist is not complete, so nothing wider than a host was banned.")
+	}
 	if !asHost && len(l.Allow.Names) > 0 {
 		notes = append(notes, fmt.Sprintf("The DNS names of the allowlist (%s) were not resolved; --as-host does that.", strings.Join(l.Allow.Names, ", ")))
 	}
