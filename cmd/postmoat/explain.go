@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -70,7 +71,7 @@ look at nothing on this host.`,
 				return err
 			}
 			w := bufio.NewWriterSize(c.OutOrStdout(), 1<<16)
-			x := &explainer{w: w, json: format == "json", rules: rules, loc: loc, now: now}
+			x := &explainer{w: w, errs: c.ErrOrStderr(), json: format == "json", rules: rules, loc: loc, now: now}
 			if line != "" {
 				x.single = true
 				err = x.lines(c.Context(), "-", strings.NewReader(strings.TrimRight(line, "\n")+"\n"))
@@ -93,6 +94,7 @@ look at nothing on this host.`,
 // An explainer writes what it reads in each line, in order, none left out.
 type explainer struct {
 	w      io.Writer
+	errs   io.Writer
 	json   bool
 	single bool
 	rules  *rule.Set
@@ -119,8 +121,12 @@ func (x *explainer) lines(ctx context.Context, path string, r io.Reader) error {
 		}
 		return nil
 	})
-	if err == nil && stats.LongLines > 0 {
-		err = fmt.Errorf("%s: %d lines longer than 64 KiB were not read", path, stats.LongLines)
+	for _, w := range stats.Warnings {
+		if stats.LongLines > 0 { // not every line was read
+			err = errors.Join(err, errors.New(w))
+		} else {
+			fmt.Fprintln(x.errs, "postmoat: note: "+w)
+		}
 	}
 	return err
 }
