@@ -93,7 +93,7 @@ func showStanding(out io.Writer, s *control.Standing, now time.Time) bool {
 	}
 	line := fmt.Sprintf("Door %s, window %s (%s): %s has %.4g of %.4g, by %s", s.Door, clean(s.Window), span(time.Duration(s.Span)*time.Second), who, s.Score, s.Limit, several(s.Events, "event"))
 	if s.Accepted > 0 {
-		line += " beside " + several(s.Accepted, "accepted message")
+		line += " beside " + several(s.Accepted, "recipient") + " of accepted messages"
 	}
 	fmt.Fprintln(out, line+".")
 	first := max(0, len(s.Evidence)-shownEvidence)

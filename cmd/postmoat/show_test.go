@@ -50,11 +50,12 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestStanding: what stands against offences is messages, as shares count them.
+// TestStanding: what stands against offences are messages, once for each of
+// their recipients, as shares count them.
 func TestStanding(t *testing.T) {
 	var b strings.Builder
 	s := control.Standing{Door: "smtp", Window: "day", Span: 86400, Client: "192.0.2.1", Score: 4.5, Limit: 30, Events: 5, Accepted: 12}
-	if !showStanding(&b, &s, time.Time{}) || b.String() != "Door smtp, window day (1d): it has 4.5 of 30, by 5 events beside 12 accepted messages.\n" {
+	if !showStanding(&b, &s, time.Time{}) || b.String() != "Door smtp, window day (1d): it has 4.5 of 30, by 5 events beside 12 recipients of accepted messages.\n" {
 		t.Errorf("%q", b.String())
 	}
 }
