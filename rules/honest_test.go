@@ -66,7 +66,7 @@ type offence struct {
 }
 
 // fired plays a story against the shipped rules and the default windows and
-// says in which windows anybody fired; the sums are those of DESIGN 5.2, done
+// says in which windows anybody fired; the sums are those of pkg/score, done
 // the plain way and without known-good senders.
 func fired(t *testing.T, s *story) map[string]int64 {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 // Times and bounds of DNS names, in seconds where they are numbers.
 const (
 	maxNames    = 512 // names and domains looked up
-	maxAddrs    = 32  // addresses of one name, DESIGN.md 5.7
+	maxAddrs    = 32  // addresses of one name
 	maxHosts    = 16  // mail exchangers of one domain
 	keepAnswer  = 7 * 86400
 	grace       = 600  // a name that was never resolved holds widening up this long

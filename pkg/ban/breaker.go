@@ -13,7 +13,7 @@ const (
 	minute = 60
 	// calm is how long it stays tripped after the measure fell under half.
 	calm = 600
-	// slack is by how much times may go back, see DESIGN.md 5.1.
+	// slack is by how much times may go back, as engine.Late.
 	slack = 120
 )
 

@@ -19,14 +19,14 @@ type Options struct {
 }
 
 const (
-	// day is also how long after the last scored offence a ban may be renewed
-	// (DESIGN.md 5.6): kernel counters count innocents too.
+	// day is also how long after the last scored offence a ban may be renewed:
+	// kernel counters count innocents too.
 	day = 86400
 	// quiet is how long a client has to be out of bans for one level to be
 	// forgotten.
 	quiet = 7 * day
-	// hosts is how many addresses of one IPv6 /64 are banned one by one
-	// (DESIGN.md 5.3).
+	// hosts is how many addresses of one IPv6 /64 are banned one by one;
+	// when more of them offend, all of it is.
 	hosts = 16
 )
 

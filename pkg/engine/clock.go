@@ -1,6 +1,6 @@
 package engine
 
-// Clock limits, DESIGN.md 5.1.
+// Clock limits.
 const (
 	// Late is the tolerated disorder of a log in seconds.
 	Late = 120

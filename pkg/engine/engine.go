@@ -419,7 +419,7 @@ func (e *Engine) stale(ev *maillog.Event, at int64) bool {
 }
 
 // key is what is scored: the address, or the /64 of an IPv6 address unless an
-// allowlisted or known-good address lives in it (DESIGN.md 5.3).
+// allowlisted or known-good address lives in it.
 func (e *Engine) key(a netip.Addr) netip.Prefix {
 	u := prefix.Unit(a)
 	if !a.Is4() && (e.allow.Overlaps(u) || e.good.AnyIn(u)) {

@@ -51,7 +51,7 @@ var only = map[string][]string{
 	"github.com/coreos/go-systemd/v22": {"pkg/daemon"},
 }
 
-// TestHouse holds the directions of import (DESIGN.md 3) and the purity of
+// TestHouse holds the directions of import and the purity of
 // the core.
 func TestHouse(t *testing.T) {
 	root := filepath.Join("..", "..")

@@ -10,8 +10,8 @@ import (
 // RFC 3339 can write.
 var endless = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 
-// FromBan turns a running ban into its form in a report and in `postmoat list`
-// (DESIGN.md 7).
+// FromBan turns a running ban into its form in a report and in `postmoat
+// list`.
 func FromBan(b *ban.Ban) Ban {
 	return FromSpell(&ban.Spell{Ban: *b, End: ban.Running})
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A Line is what postmoat reads in one line of a log. Its JSON form is a
-// contract (DESIGN.md 7): absent fields are left out, a line of no interest
+// contract (README.md): absent fields are left out, a line of no interest
 // has a number and the kind "none" only.
 type Line struct {
 	Line       uint64     `json:"line"`

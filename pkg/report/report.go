@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Report is what a replay found. Its JSON form is a contract (DESIGN.md 7);
+// A Report is what a replay found. Its JSON form is a contract (README.md);
 // what is not in the contract is for the text only.
 type Report struct {
 	Lines      uint64     `json:"lines"`

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAdd: the definitions of DESIGN.md 5.2 one by one.
+// TestAdd: the definitions of windows, weights and shares one by one.
 func TestAdd(t *testing.T) {
 	type at struct {
 		t     int64

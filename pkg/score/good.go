@@ -9,7 +9,7 @@ import (
 )
 
 // Good remembers which clients deliver wanted mail: accepted messages and
-// authenticated logins (DESIGN.md 5.4). It is one for all doors.
+// authenticated logins. It is one for all doors.
 //
 // A day is a UTC day, and the day of every call is that of the newest time
 // any call has named: what comes late over midnight belongs to the new day.

@@ -28,7 +28,7 @@ func TestSuite(t *testing.T) {
 	})
 }
 
-// TestCuts is the table of DESIGN 5.8: a host everywhere, a network at its own
+// TestCuts is the rule of the doors: a host everywhere, a network at its own
 // door, the allowlist first, other ports never.
 func TestCuts(t *testing.T) {
 	now := time.Date(2026, 7, 14, 1, 2, 3, 0, time.UTC)
