@@ -53,6 +53,16 @@ func place(a netip.Addr) uint32 {
 	return uint32(h * 0xd6e8feb86659fd93 >> (64 - seatBits))
 }
 
+// Many says whether so much is known of so many clients that Expect pays: it
+// lies in memory then, and not in the caches of the processor.
+func (e *Engine) Many() bool {
+	n := e.good.Len()
+	for _, t := range e.tables {
+		n += t.Len()
+	}
+	return n > seats
+}
+
 // Expect says that ev, which was not joined yet, will be fed soon. It changes
 // nothing but has fetched what will be hashed, which may lie in the cache of the
 // processor that parsed it, and what is known of the client: by the first line of

@@ -105,8 +105,9 @@ const (
 	// where a file begins, and how files are merged whose stamps go back, depends
 	// on it.
 	blockSize = 256 << 10
-	// ahead is how many events are found before they are fed.
-	ahead = 32
+	// ahead is how many events are found before they are fed: the more, the
+	// fewer changes between the two, and all of them are to stay in the cache.
+	ahead = 256
 )
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
@@ -153,12 +154,35 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 		})
 	}
 	for b := range order {
-		<-b.ready
+		p.await(b, todo)
 		p.take(b)
 		b.block.Release()
 		free <- b
 	}
 	return stats, g.Wait()
+}
+
+// await returns when b is parsed. Until then it parses what nobody has begun with:
+// to parse takes longer than to judge, and one of the processors would wait.
+func (p *player) await(b *batch, todo <-chan *batch) {
+	for {
+		select {
+		case <-b.ready:
+			return
+		default:
+		}
+		select {
+		case <-b.ready:
+			return
+		case x, ok := <-todo:
+			if !ok {
+				<-b.ready
+				return
+			}
+			x.parse(&p.parser, p.custom)
+			x.ready <- struct{}{}
+		}
+	}
 }
 
 // play parses a block and feeds its events to the engine: some at a time, since
@@ -189,13 +213,15 @@ func (p *player) take(b *batch) {
 	p.count(&b.lines)
 }
 
-// feed hands a few events to the engine, after it has had what is known of
-// their clients fetched. ok is false when one of them is past the span; last is
+// feed hands some events to the engine, after it has had what is known of their
+// clients fetched where there are many. ok is false when one of them is past the span; last is
 // its line.
 func (p *player) feed(xs []found) (last uint64, ok bool) {
-	for i := range xs {
-		if note := p.e.Expect(&xs[i].ev); note != 0 { // 1 more than the index
-			p.c.clients.fetch(note - 1)
+	if p.e.Many() {
+		for i := range xs {
+			if note := p.e.Expect(&xs[i].ev); note != 0 { // 1 more than the index
+				p.c.clients.fetch(note - 1)
+			}
 		}
 	}
 	for i := range xs {

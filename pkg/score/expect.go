@@ -7,20 +7,15 @@ import (
 	"github.com/postmoat/postmoat/pkg/fetch"
 )
 
-// warm is how many clients lie in the caches of the processor anyhow, about.
-const warm = 1 << 13
-
 // Expect says that an offence of this client may be added soon: what will be
 // asked of it is fetched, see package fetch. It changes nothing. Clients of
 // IPv6 are few.
 func (t *Table) Expect(c netip.Addr) {
-	if t.v4.n > warm && c.Is4() {
-		t.expect(addrKey4(c))
-	}
-}
-
-func (t *Table) expect(k key4) {
 	s := &t.v4
+	if s.segs == nil || !c.Is4() {
+		return
+	}
+	k := addrKey4(c)
 	net := mix(k.net(s.netBits))
 	if g := &s.segs[net>>(64-segBits)]; len(g.groups) > 0 {
 		fetch.Line(unsafe.Pointer(&g.groups[g.home(uint32(k.hash()))]))
@@ -40,7 +35,7 @@ func (t *Table) expect(k key4) {
 
 // Expect is that of a Table, for Offended.
 func (g *Good) Expect(c netip.Addr) {
-	if s := &g.bad[0].v4; s.n > warm && c.Is4() {
+	if s := &g.bad[0].v4; len(s.slots) > 0 && c.Is4() {
 		fetch.Line(unsafe.Pointer(&s.slots[s.home(addrKey4(c))]))
 	}
 }
