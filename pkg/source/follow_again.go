@@ -32,11 +32,11 @@ func (f *follower) openNew(list []candidate, p FilePosition) ([]*opened, error) 
 		return nil, err
 	}
 	for _, t := range files {
-		off, edited := f.readOf(t, p)
-		if off == 0 {
-			continue
+		off, edited, err := f.readOf(t, p)
+		if err == nil && off > 0 {
+			err = t.goOnAt(off)
 		}
-		if err := t.goOn(min(off, t.size())); err != nil {
+		if err != nil {
 			for _, t := range files {
 				t.close()
 			}
@@ -52,18 +52,21 @@ func (f *follower) openNew(list []candidate, p FilePosition) ([]*opened, error) 
 
 // readOf is up to where a file was read that has just been opened, or the one of
 // p of which it is an edited copy.
-func (f *follower) readOf(t *opened, p FilePosition) (off int64, edited bool) {
+func (f *follower) readOf(t *opened, p FilePosition) (off int64, edited bool, err error) {
 	if t.zip != nil {
-		return 0, false
+		return 0, false, nil
 	}
-	head := t.headOf()
+	head, err := t.headOf()
+	if err != nil {
+		return 0, false, err
+	}
 	for _, q := range f.closed {
 		if t.position().sameFile(q) && q.is(head) {
-			return q.Offset, false
+			return q.Offset, false, nil
 		}
 	}
 	if p.is(head) {
-		return p.Offset, true
+		return p.Offset, true, nil
 	}
-	return 0, false
+	return 0, false, nil
 }

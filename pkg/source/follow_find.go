@@ -33,7 +33,7 @@ func (f *follower) begin(from Position) (bool, error) {
 	f.fine()
 	f.until = 0
 	if n := len(f.queue); n > 0 {
-		f.until = f.queue[n-1].size()
+		f.until, _ = f.queue[n-1].size() // else the first turn that reads all of it ends what is old
 	}
 	f.tell()
 	return true, nil
@@ -186,11 +186,14 @@ func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) 
 		if c.key != (fileKey{p.Device, p.Inode}) {
 			continue
 		}
-		t, err := f.openOne(c)
+		t, head, err := f.openHead(c)
 		if err != nil {
 			return -1, nil, err
 		}
-		if t.zip == nil && p.is(t.headOf()) {
+		if t == nil {
+			continue
+		}
+		if t.zip == nil && p.is(head) {
 			return f.at(i, t, p)
 		}
 		t.close()
@@ -199,14 +202,13 @@ func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) 
 	// that was read had been written is only taken if there is no better.
 	small := -1
 	for i := len(list) - 1; i >= 0; i-- {
-		t, err := f.openOne(list[i])
+		t, head, err := f.openHead(list[i])
 		if err != nil {
-			if errors.Is(err, fs.ErrPermission) && !list[i].live {
-				continue
-			}
 			return -1, nil, err
 		}
-		head := t.headOf()
+		if t == nil {
+			continue
+		}
 		if p.is(head) {
 			return f.at(i, t, p)
 		}
@@ -225,20 +227,8 @@ func (f *follower) find(list []candidate, p FilePosition) (int, *opened, error) 
 	return f.at(small, t, p)
 }
 
-// since is what was written to after the file of p, which is gone, and so is
-// newer than it. A clock tick counts as after: times of files step by 4 ms.
-func since(list []candidate, p FilePosition) []candidate {
-	return slices.DeleteFunc(slices.Clone(list), func(c candidate) bool {
-		return !c.live && c.info.ModTime().UnixNano() < p.Modified
-	})
-}
-
 func (f *follower) at(i int, t *opened, p FilePosition) (int, *opened, error) {
-	off := p.Offset
-	if t.zip == nil {
-		off = min(off, t.size()) // a copy may have been made before the last lines were read
-	}
-	if err := t.goOn(off); err != nil {
+	if err := t.goOnAt(p.Offset); err != nil {
 		t.close()
 		return -1, nil, err
 	}
@@ -337,7 +327,12 @@ func (f *follower) unknown(list []candidate) []candidate {
 // true when there is something to do.
 func (f *follower) truncated() bool {
 	t := f.queue[0]
-	if t.same() && len(t.head) > 0 {
+	same, err := t.same()
+	if err != nil {
+		f.trouble(err)
+		return false
+	}
+	if same && len(t.head) > 0 {
 		f.update(func(s *Status) { s.Truncations++ })
 		f.event(Gap, fmt.Sprintf("%s: was cut off before byte %d, where it had been read to", t.path, t.off))
 		f.broken = true
@@ -405,7 +400,10 @@ func (f *follower) own(list []candidate, t *opened) (int, error) {
 	if i := slices.IndexFunc(list, func(c candidate) bool { return c.key == t.key }); i >= 0 {
 		return i, nil
 	}
-	head := t.headOf()
+	head, err := t.headOf()
+	if err != nil {
+		return -1, err
+	}
 	i, c, err := f.find(list, FilePosition{Head: fingerprint(head), HeadLen: len(head)})
 	if c != nil {
 		c.close()

@@ -1,6 +1,51 @@
 package source
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
+
+// block reads once and delivers the lines in it. more says that it got as much
+// as it could take. The errors are those of the callback and errTruncated;
+// those of a file end that file.
+func (f *follower) block(t *opened) (more bool, err error) {
+	from := t.off
+	if t.skipping {
+		from = t.scan
+	}
+	n, rerr := t.text.ReadAt(f.buf, from)
+	// Only when the head is still the same after the reading is what was read
+	// the continuation of what was read before.
+	same, err := t.same()
+	switch {
+	case err != nil:
+		n, rerr = 0, err
+	case !same:
+		return false, errTruncated
+	case n == 0 && t.zip == nil:
+		if size, err := t.size(); err != nil {
+			rerr = err
+		} else if size < from {
+			return false, errTruncated
+		}
+	}
+	if err := f.cut(t, f.buf[:n]); err != nil {
+		return false, err
+	}
+	f.ailing = false
+	if rerr != nil && rerr != io.EOF {
+		if t.zip != nil {
+			f.broken = true
+			f.event(Damaged, fmt.Sprintf("%s: after byte %d: %v", t.path, t.off, bare(rerr)))
+		} else {
+			f.trouble(fmt.Errorf("byte %d: %w", from, bare(rerr)))
+			f.ailing = true
+		}
+		return false, nil
+	}
+	return n == len(f.buf), nil
+}
 
 // cut delivers the whole lines of data, which lies at the place where t is.
 func (f *follower) cut(t *opened, data []byte) error {

@@ -135,14 +135,31 @@ func (t *opened) goOn(off int64) error {
 	return nil
 }
 
-// same says whether the file still begins as it did. Archives do not change.
-func (t *opened) same() bool {
+// goOnAt is goOn at a place that may lie behind the end: a copy may have been made
+// before the last lines were read.
+func (t *opened) goOnAt(off int64) error {
+	if t.zip == nil {
+		size, err := t.size()
+		if err != nil {
+			return err
+		}
+		off = min(off, size)
+	}
+	return t.goOn(off)
+}
+
+// same says whether the file still begins as it did. Archives do not change. An
+// error says that it cannot be read now: that does not mean that it was emptied.
+func (t *opened) same() (bool, error) {
 	if t.zip != nil || len(t.head) == 0 {
-		return true
+		return true, nil
 	}
 	var now [headSize]byte
-	n, _ := t.file.ReadAt(now[:len(t.head)], 0)
-	return bytes.Equal(now[:n], t.head)
+	n, err := t.file.ReadAt(now[:len(t.head)], 0)
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	return bytes.Equal(now[:n], t.head), nil
 }
 
 // restart goes back to the beginning of a file that was emptied.
@@ -155,13 +172,13 @@ func (t *opened) restart() {
 // half says whether the file ends in the middle of a line, as far as it was read.
 func (t *opened) half() bool { return t.partial || t.skipping }
 
-// size is the size on disk now; 0 when that cannot be known.
-func (t *opened) size() int64 {
+// size is the size on disk now.
+func (t *opened) size() (int64, error) {
 	info, err := t.file.Stat()
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	return info.Size()
+	return info.Size(), nil
 }
 
 // written is when the file was written to last, as it is now.
@@ -173,18 +190,22 @@ func (t *opened) written() int64 {
 	return info.ModTime().UnixNano()
 }
 
-// lag is how many bytes on disk are still to be read.
+// lag is how many bytes on disk are still to be read; 0 when that cannot be known.
 func (t *opened) lag() int64 {
+	size, _ := t.size()
 	if t.zip != nil {
-		return max(0, t.size()-t.zip.read())
+		return max(0, size-t.zip.read())
 	}
-	return max(0, t.size()-max(t.off, t.scan))
+	return max(0, size-max(t.off, t.scan))
 }
 
 // toEnd goes behind the last whole line of a file. A line under way will be
 // delivered when it is complete, unless it is too long already.
 func (t *opened) toEnd(limit int) error {
-	size := t.size()
+	size, err := t.size()
+	if err != nil {
+		return err
+	}
 	back := min(size, int64(limit)+1)
 	buf := make([]byte, back)
 	n, err := t.text.ReadAt(buf, size-back)
@@ -263,9 +284,13 @@ func (u *unpacked) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// headOf returns the first bytes of a file, uncompressed.
-func (t *opened) headOf() []byte {
+// headOf returns the first bytes of a file, uncompressed; of a damaged archive
+// what there is of them.
+func (t *opened) headOf() ([]byte, error) {
 	head := make([]byte, headSize)
-	n, _ := t.text.ReadAt(head, 0)
-	return slices.Clip(head[:n])
+	n, err := t.text.ReadAt(head, 0)
+	if err != nil && err != io.EOF && t.zip == nil {
+		return nil, err
+	}
+	return slices.Clip(head[:n]), nil
 }

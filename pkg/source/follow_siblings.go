@@ -224,3 +224,32 @@ func (f *follower) openOne(c candidate) (*opened, error) {
 	}
 	return t, nil
 }
+
+// openHead opens a file of a list, and reads its head. A rotated one that may not
+// be opened, or not be read, is nil: it must not keep the others from being read.
+func (f *follower) openHead(c candidate) (*opened, []byte, error) {
+	t, err := f.openOne(c)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) && !c.live {
+			return nil, nil, nil
+		}
+		return nil, nil, err
+	}
+	head, err := t.headOf()
+	if err != nil {
+		t.close()
+		if !c.live {
+			return nil, nil, nil
+		}
+		return nil, nil, err
+	}
+	return t, head, nil
+}
+
+// since is what was written to after the file of p, which is gone, and so is
+// newer than it. A clock tick counts as after: times of files step by 4 ms.
+func since(list []candidate, p FilePosition) []candidate {
+	return slices.DeleteFunc(slices.Clone(list), func(c candidate) bool {
+		return !c.live && c.info.ModTime().UnixNano() < p.Modified
+	})
+}

@@ -206,7 +206,10 @@ func lastLines(path string) ([][]byte, error) {
 		return nil, err
 	}
 	defer t.close()
-	size := t.size()
+	size, err := t.size()
+	if err != nil {
+		return nil, err
+	}
 	buf := make([]byte, min(size, compareTail))
 	n, _ := t.file.ReadAt(buf, size-int64(len(buf)))
 	data := buf[:n]
