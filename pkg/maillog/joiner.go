@@ -223,6 +223,8 @@ func (j *Joiner) smtpd(o *sourceState, ev *Event) *Session {
 		if ev.Stage == StageEndOfMessage {
 			s.Rejected += ev.Count
 		}
+	case SMTPDDiscard, SMTPDMilterDiscard: // once a message: nothing is checked after it
+		s.Rejected += ev.Count
 	}
 	return s
 }

@@ -16,7 +16,7 @@ type Session struct {
 	Client   netip.Addr
 	Serial   uint64 // number of the session, for the queue IDs that belong to it
 	Failed   uint32 // authentication failures that had a line
-	Rejected uint32 // messages known to be refused or dropped after their end
+	Rejected uint32 // messages known to be refused after their end, or dropped
 	LoggedIn bool   // a queued_auth was seen
 	Early    bool   // no connect yet: opened by the line about the PTR
 }
