@@ -39,6 +39,7 @@ func dovecot(m []byte, ev *Event) Kind {
 		"Error: ", "Warning: ", "Fatal: ", "Panic: ", "Debug: ", "proxy(", "ID sent: ",
 		"Maximum number of connections ", "Login process ", "Logging to ", "Generating ", "SSL ",
 		"login: ", "Greeting ", "master(", "killed", "Process ", "Too many open ", "haproxy",
+		"Authenticate ", "APOP failed: ", // of one AUTH; the end of the connection follows
 	} {
 		if has(b, p) {
 			return KindNone
