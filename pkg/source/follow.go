@@ -120,6 +120,7 @@ type follower struct {
 	hears   time.Time  // until then
 	kept    []*os.File // never to be closed
 	ailing  bool       // the file at the path cannot be read on
+	absent  bool       // there was nothing to go on with at the start
 	lines   uint64     // not yet told to the board
 	long    uint64
 }

@@ -10,7 +10,7 @@ import (
 // begin opens what is to be read first. false: it cannot be said yet.
 func (f *follower) begin(from Position) (bool, error) {
 	info, err := f.stat(f.o.Path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && (f.absent || !errors.Is(err, fs.ErrNotExist)) {
 		f.trouble(err)
 		return false, nil
 	}
@@ -88,6 +88,12 @@ func (f *follower) resume(from Position) error {
 	rest := list[at+1:]
 	if t == nil {
 		rest = since(list, from.File)
+	}
+	if t == nil && len(rest) == 0 && from.File.Offset > 0 {
+		// Perhaps it is on a file system that is mounted late: read as a new one
+		// when it comes, each of its lines would count twice.
+		f.absent = true
+		return fs.ErrNotExist
 	}
 	var draining []*opened
 	fail := func(err error) error {
@@ -313,14 +319,6 @@ func (f *follower) newer(cur *opened) ([]*opened, error) {
 		return nil, errMoved
 	}
 	return f.openNew(rest, p)
-}
-
-// unknown takes out what is being read already.
-func (f *follower) unknown(list []candidate) []candidate {
-	return slices.DeleteFunc(list, func(c candidate) bool {
-		is := func(t *opened) bool { return t.key == c.key }
-		return slices.ContainsFunc(f.draining, is) || slices.ContainsFunc(f.queue, is)
-	})
 }
 
 // truncated goes on after the first file of the queue was emptied. It returns

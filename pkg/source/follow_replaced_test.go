@@ -95,3 +95,37 @@ func TestFollowRotationTakenBack(t *testing.T) {
 		})
 	}
 }
+
+// A log that is not there at a start, as on a file system that is mounted late, is
+// gone on with when it comes: none of its lines is read again.
+func TestFollowAbsentAtStart(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.open()
+		w.lines(20)
+		w.start()
+		w.pass(tick)
+		w.stop()
+		w.lines(5)
+		w.rename("mail.log", "elsewhere")
+		w.start()
+		w.pass(time.Minute)
+		w.alarms(Missing)
+		w.rename("elsewhere", "mail.log")
+		w.lines(5)
+		w.pass(tick)
+		w.want(true)
+		w.alarms()
+		w.stop()
+		// Another one comes: what was behind the place in the first is lost.
+		w.ok(os.Remove(w.path))
+		w.start()
+		w.pass(tick)
+		w.alarms(Missing)
+		w.open()
+		w.lines(5)
+		w.pass(tick)
+		w.want(true)
+		w.alarms(Gap)
+		w.stop()
+	})
+}

@@ -253,3 +253,11 @@ func since(list []candidate, p FilePosition) []candidate {
 		return !c.live && c.info.ModTime().UnixNano() < p.Modified
 	})
 }
+
+// unknown takes out what is being read already.
+func (f *follower) unknown(list []candidate) []candidate {
+	return slices.DeleteFunc(list, func(c candidate) bool {
+		is := func(t *opened) bool { return t.key == c.key }
+		return slices.ContainsFunc(f.draining, is) || slices.ContainsFunc(f.queue, is)
+	})
+}
