@@ -22,6 +22,7 @@ type journal struct {
 	fn     func(Line) error
 	trust  trust
 	began  int64 // microseconds
+	live   bool  // an entry has come that was written since
 	cursor string
 	time   int64 // of the entry of the cursor
 	seq    uint64
@@ -300,7 +301,8 @@ func (j *journal) deliver(e *entry) error {
 		j.seq++
 		j.broken = false
 	}
-	old := e.time < j.began
+	old := !j.live && e.time < j.began
+	j.live = !old // what comes behind a new one is new, with an earlier time after the clock was set back too
 	j.update(func(s *Status) {
 		s.Lines++
 		s.LastLine = j.now()

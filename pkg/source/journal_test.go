@@ -113,6 +113,7 @@ type book struct {
 	n    int
 	from Position
 	got  []string
+	old  []bool
 	o    JournalOptions
 	j    *journal
 }
@@ -169,6 +170,7 @@ func (b *book) read(n int) {
 	b.j.environ = append(slices.Clone(b.j.environ), fakeVariable+"="+b.dir)
 	err := b.j.Run(ctx, b.from, func(l Line) error {
 		b.got = append(b.got, string(l.Text))
+		b.old = append(b.old, l.Old)
 		b.from = l.Position
 		if len(b.got) == n {
 			return errCrash
@@ -280,6 +282,19 @@ func TestJournalFromEnd(t *testing.T) {
 		if want := fmt.Sprintf("]: line %d", 11+i); !strings.HasSuffix(s, want) {
 			t.Errorf("%q, want %q", s, want)
 		}
+	}
+}
+
+// Entries that come after the clock was set back are no old ones.
+func TestJournalClockSetBack(t *testing.T) {
+	b := newBook(t)
+	b.o.Now = func() time.Time { return time.UnixMicro(bookStart + 2) }
+	b.entries(2) // before Run, and since
+	b.raw(fmt.Sprintf("__REALTIME_TIMESTAMP=%d", bookStart-3600_000000), "_HOSTNAME=mx1", "_UID=107",
+		"_SYSTEMD_SLICE=system-postfix.slice", "SYSLOG_IDENTIFIER=postfix/smtpd", "MESSAGE=an hour earlier")
+	b.read(3)
+	if want := []bool{true, false, false}; !slices.Equal(b.old, want) {
+		t.Errorf("old: %v, want %v", b.old, want)
 	}
 }
 
