@@ -41,11 +41,13 @@ run: build ## replay the attack of July 2004
 deps: ## install what tests use (as root, with apt-get; all of it with CI=true)
 	@.ci/deps
 
+# Guided by cmd/postmoat/default.pgo, the compiler makes another build of every
+# package: not for the tests, which would build all of them twice.
 test: deps ## all tests
-	$(GO) test ./...
+	$(GO) test -pgo=off ./...
 
 race: ## all tests with the race detector (needs a C compiler)
-	$(GO) test -race ./...
+	$(GO) test -race -pgo=off ./...
 
 lint: ## gofmt, go vet, staticcheck, go.mod
 	@test -z "$$(gofmt -l .)" || { echo 'gofmt these files:'; gofmt -l .; exit 1; }
@@ -122,10 +124,13 @@ golden: ## rewrite the expected outputs of the tests; review the diff
 		$(GO) test $$p -update || exit 1; \
 	done
 
+pgo: ## make the profile again that guides the compiler, cmd/postmoat/default.pgo
+	$(GO) test -run='^$$' -bench=Replay -benchtime=100x -pgo=off -o bin/report.test -cpuprofile=cmd/postmoat/default.pgo ./pkg/report
+
 testdata: ## make the committed logs again
 	$(GO) run ./cmd/loggen -mix 2004 -seed 1 -o testdata/replay/attack-2004.log.gz -truth testdata/replay/attack-2004.truth.json
 
 clean: ## remove what make built
 	rm -rf bin dist cover.out
 
-.PHONY: help all build hosttool man completions defaults install uninstall packages test-packages dist run deps test race lint fuzz bench bench-firewall bench-live cover cross golden testdata clean
+.PHONY: help all build hosttool man completions defaults install uninstall packages test-packages dist run deps test race lint fuzz bench bench-firewall bench-live cover cross golden pgo testdata clean
