@@ -4,6 +4,9 @@ GO         ?= go
 FUZZTIME   ?= 10s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
+# Guides the compiler where a program is built to be used. It has another name than
+# default.pgo: tests and vet would build every package twice.
+PROFILE     = cmd/postmoat/replay.pgo
 LDFLAGS     = $(if $(VERSION),-X main.version=$(VERSION))
 
 # The program that writes man pages and the like has to run on this host, whatever
@@ -33,7 +36,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/postmoat and bin/loggen, static
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -pgo=$(PROFILE) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 run: build ## replay the attack of July 2004
 	./bin/postmoat replay testdata/replay/attack-2004.log.gz
@@ -41,13 +44,11 @@ run: build ## replay the attack of July 2004
 deps: ## install what tests use (as root, with apt-get; all of it with CI=true)
 	@.ci/deps
 
-# Guided by cmd/postmoat/default.pgo, the compiler makes another build of every
-# package: not for the tests, which would build all of them twice.
 test: deps ## all tests
-	$(GO) test -pgo=off ./...
+	$(GO) test ./...
 
 race: ## all tests with the race detector (needs a C compiler)
-	$(GO) test -race -pgo=off ./...
+	$(GO) test -race ./...
 
 lint: ## gofmt, go vet, staticcheck, go.mod
 	@test -z "$$(gofmt -l .)" || { echo 'gofmt these files:'; gofmt -l .; exit 1; }
@@ -86,7 +87,7 @@ dist: ## static programs for all systems, in dist/
 	@mkdir -p dist
 	@for sys in $(SYSTEMS); do \
 		out=dist/postmoat-$${sys%/*}-$${sys#*/}; echo "$$out"; \
-		GOOS=$${sys%/*} GOARCH=$${sys#*/} CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $$out ./cmd/postmoat || exit 1; \
+		GOOS=$${sys%/*} GOARCH=$${sys#*/} CGO_ENABLED=0 $(GO) build -trimpath -pgo=$(PROFILE) -ldflags '-s -w $(LDFLAGS)' -o $$out ./cmd/postmoat || exit 1; \
 	done
 
 hosttool: build
@@ -114,7 +115,7 @@ uninstall: ## take it away again; configuration and state stay
 	@$(INSTALLENV) contrib/install.sh uninstall
 
 packages: all ## Debian and RPM packages for amd64 and arm64, in dist/
-	@GO='$(GO)' NFPM='$(NFPM)' LDFLAGS='-s -w $(LDFLAGS)' VERSION='$(VERSION)' contrib/packages.sh
+	@GO='$(GO)' NFPM='$(NFPM)' PROFILE='$(PROFILE)' LDFLAGS='-s -w $(LDFLAGS)' VERSION='$(VERSION)' contrib/packages.sh
 
 test-packages: deps ## packages, looked into; the Debian one installed and started in a system of its own
 	@contrib/test-packages.sh
@@ -124,8 +125,8 @@ golden: ## rewrite the expected outputs of the tests; review the diff
 		$(GO) test $$p -update || exit 1; \
 	done
 
-pgo: ## make the profile again that guides the compiler, cmd/postmoat/default.pgo
-	$(GO) test -run='^$$' -bench=Replay -benchtime=100x -pgo=off -o bin/report.test -cpuprofile=cmd/postmoat/default.pgo ./pkg/report
+pgo: ## make the profile again that guides the compiler, cmd/postmoat/replay.pgo
+	$(GO) test -run='^$$' -bench=Replay -benchtime=100x -o bin/report.test -cpuprofile=$(PROFILE) ./pkg/report
 
 testdata: ## make the committed logs again
 	$(GO) run ./cmd/loggen -mix 2004 -seed 1 -o testdata/replay/attack-2004.log.gz -truth testdata/replay/attack-2004.truth.json

@@ -28,7 +28,7 @@ for ARCH in $ARCHS; do
 	export ARCH
 	stage=$work/$ARCH
 	mkdir -p "$stage"
-	GOOS=linux GOARCH=$ARCH CGO_ENABLED=0 "$GO" build -trimpath -ldflags "$LDFLAGS" -o "$stage/postmoat" ./cmd/postmoat
+	GOOS=linux GOARCH=$ARCH CGO_ENABLED=0 "$GO" build -trimpath -pgo="$PROFILE" -ldflags "$LDFLAGS" -o "$stage/postmoat" ./cmd/postmoat
 	DESTDIR=$stage/root PREFIX=/usr SYSCONFDIR=/etc BINARY=$stage/postmoat INIT=systemd contrib/install.sh install
 	find "$stage/root/usr/share/man" -type f -exec gzip -9n {} +
 	mv "$stage/root/etc" "$stage/etc"

@@ -25,7 +25,7 @@ func BenchmarkLive(b *testing.B) {
 	firewalltest.NeedNamespace(b)
 	firewalltest.NeedTool(b, "nft")
 	bin := filepath.Join(b.TempDir(), "postmoat")
-	build := exec.Command("go", "build", "-trimpath", "-o", bin, ".")
+	build := exec.Command("go", "build", "-trimpath", "-pgo=replay.pgo", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)

@@ -30,7 +30,7 @@ func BenchmarkReplay(b *testing.B) {
 	}
 	dir := b.TempDir()
 	bin := filepath.Join(dir, "postmoat")
-	build := exec.Command("go", "build", "-trimpath", "-o", bin, ".")
+	build := exec.Command("go", "build", "-trimpath", "-pgo=replay.pgo", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // static, as make build does
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
