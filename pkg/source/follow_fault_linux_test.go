@@ -15,15 +15,13 @@ import (
 func TestFollowReadError(t *testing.T) {
 	bubble(t, func(w *world) {
 		var file *os.File
-		w.hook = func(f *follower) {
-			f.open = func(path string) (*opened, error) {
-				o, err := openFile(path)
-				if err == nil {
-					file = o.file
-				}
-				return o, err
+		w.opening(func(path string) (*opened, error) {
+			o, err := openFile(path)
+			if err == nil {
+				file = o.file
 			}
-		}
+			return o, err
+		})
 		w.open()
 		w.lines(20)
 		w.start()
@@ -57,17 +55,15 @@ func TestFollowReadErrorAtStart(t *testing.T) {
 		w.stop()
 		var bad atomic.Bool
 		bad.Store(true)
-		w.hook = func(f *follower) {
-			f.open = func(path string) (*opened, error) {
-				o, err := openFile(path)
-				if err == nil && bad.Load() {
-					o.file.Close()
-					o.file, err = os.OpenFile(path, os.O_WRONLY, 0)
-					o.text = o.file
-				}
-				return o, err
+		w.opening(func(path string) (*opened, error) {
+			o, err := openFile(path)
+			if err == nil && bad.Load() {
+				o.file.Close()
+				o.file, err = os.OpenFile(path, os.O_WRONLY, 0)
+				o.text = o.file
 			}
-		}
+			return o, err
+		})
 		w.start()
 		w.lines(5)
 		w.pass(tick)
@@ -92,14 +88,12 @@ func TestFollowDeniedAtStart(t *testing.T) {
 		w.rename("mail.log", "mail.log.1")
 		w.open()
 		w.lines(5)
-		w.hook = func(f *follower) {
-			f.open = func(path string) (*opened, error) {
-				if strings.HasSuffix(filepath.Base(path), ".1") {
-					return nil, fs.ErrPermission
-				}
-				return openFile(path)
+		w.opening(func(path string) (*opened, error) {
+			if strings.HasSuffix(filepath.Base(path), ".1") {
+				return nil, fs.ErrPermission
 			}
-		}
+			return openFile(path)
+		})
 		w.start()
 		w.pass(tick)
 		w.want(true)

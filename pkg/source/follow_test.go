@@ -88,6 +88,11 @@ func (w *world) rename(from, to string) {
 	w.ok(os.Rename(filepath.Join(w.dir, from), filepath.Join(w.dir, to)))
 }
 
+// opening has the follower open its files in that way.
+func (w *world) opening(open func(path string) (*opened, error)) {
+	w.hook = func(f *follower) { f.open = open }
+}
+
 // start follows from where the last one stopped.
 func (w *world) start() {
 	w.o.Path = w.path
@@ -576,16 +581,14 @@ func TestFollowPermission(t *testing.T) {
 		var mu sync.Mutex
 		denied := false
 		deny := func(d bool) { mu.Lock(); denied = d; mu.Unlock() }
-		w.hook = func(f *follower) {
-			f.open = func(path string) (*opened, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				if denied {
-					return nil, fs.ErrPermission
-				}
-				return openFile(path)
+		w.opening(func(path string) (*opened, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if denied {
+				return nil, fs.ErrPermission
 			}
-		}
+			return openFile(path)
+		})
 		w.open()
 		deny(true)
 		w.start()
