@@ -159,7 +159,7 @@ func noArgs(c *cobra.Command, args []string) error {
 // flush writes what w still holds. A write that has failed is told once: w says it
 // again.
 func flush(w *bufio.Writer, err error) error {
-	if e := w.Flush(); !errors.Is(err, e) {
+	if e := w.Flush(); e != nil && !errors.Is(err, e) {
 		return errors.Join(err, e)
 	}
 	return err

@@ -250,8 +250,8 @@ func (c *core) flush(ctx context.Context) error {
 }
 
 // correct takes a source's stamps for what they are when they stand off by
-// multiples of a quarter of an hour, as those of another zone do. Stamps that name their
-// zone can't be corrected: they come off by the same again.
+// multiples of a quarter of an hour, as those of another zone do. Stamps that name
+// their zone can't be corrected: they come off by the same again.
 func (c *core) correct(now time.Time) {
 	for _, f := range c.feeds {
 		off, ok := f.skew.Offset()

@@ -97,8 +97,8 @@ func (e *Engine) fire(book *ban.Book, client netip.Addr, key netip.Prefix, fired
 func (e *Engine) counted(rules []string, window int) []string {
 	var out []string
 	var most *rule.Rule
+	all := e.front.rules.Rules()
 	for _, name := range rules {
-		all := e.front.rules.Rules()
 		switch i := slices.IndexFunc(all, func(r *rule.Rule) bool { return r.Name == name }); {
 		case i < 0:
 			out = append(out, name)

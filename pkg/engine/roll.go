@@ -67,7 +67,8 @@ func (e *Engine) Many() bool {
 // nothing but has fetched what will be hashed, which may lie in the cache of the
 // processor that parsed it, and what is known of the client: by the first line of
 // a session, for all of them, its seat; by a reject the places of its offences; by
-// the end of a session with mail its record as well. note is that of the client, see Outcome, if it may be asked for too.
+// the end of a session with mail its record as well. note is that of the client,
+// see Outcome, if it may be asked for too.
 func (e *Engine) Expect(ev *maillog.Event) (note uint32) {
 	switch ev.Kind {
 	case maillog.SMTPDConnect, maillog.SMTPDDisconnect, maillog.PostscreenConnect, maillog.DovecotLoginOK:

@@ -180,8 +180,8 @@ func (e *Event) Recipients() uint32 {
 
 // Commands is the command summary of a disconnect, or of a queue activation
 // what can be told of it: how many were accepted and how many were tried. All
-// counts saturate at 65535. Present says that the
-// line had a summary at all (Postfix 3.0+ always writes one).
+// counts saturate at 65535. Present says that the line had a summary at all (Postfix
+// 3.0+ always writes one).
 type Commands struct {
 	Present bool
 	Auth    Tally

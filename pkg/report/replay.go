@@ -214,8 +214,8 @@ func (p *player) take(b *batch) {
 }
 
 // feed hands some events to the engine, after it has had what is known of their
-// clients fetched where there are many. ok is false when one of them is past the span; last is
-// its line.
+// clients fetched where there are many. ok is false when one of them is past the
+// span; last is its line.
 func (p *player) feed(xs []found) (last uint64, ok bool) {
 	if p.e.Many() {
 		for i := range xs {

@@ -120,7 +120,8 @@ func (v *volume) in(from, to int64) int {
 
 // Accepted is how many messages were accepted from the addresses in p during
 // (from, to], each once for each recipient; Unix seconds, in buckets of five
-// minutes that count wholly when they overlap it. It reaches back as far as the windows of the Tables do.
+// minutes that count wholly when they overlap it. It reaches back as far as the
+// windows of the Tables do.
 func (g *Good) Accepted(p netip.Prefix, from, to int64) int {
 	if p.IsSingleIP() {
 		if e := g.clients[p.Addr()]; e != nil {
