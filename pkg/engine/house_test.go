@@ -17,7 +17,7 @@ const module = "github.com/postmoat/postmoat/"
 
 // storey says how high a room lies: a room imports only rooms below it.
 var storey = map[string]int{
-	"pkg/wire": -1, "pkg/fetch": -1, "pkg/linefeed": -1,
+	"pkg/wire": -1, "pkg/fetch": -1, "pkg/linefeed": -1, "pkg/vector": -1,
 
 	"pkg/maillog": 0, "pkg/prefix": 0, "pkg/source": 0, "pkg/privilege": 0,
 	"pkg/ledger": 0, "pkg/health": 0,
