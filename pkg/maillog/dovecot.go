@@ -3,6 +3,7 @@ package maillog
 import (
 	"bytes"
 	"math/bits"
+	"net/netip"
 )
 
 // maxAuthLine bounds the messages of Dovecot's auth process that a client is
@@ -13,6 +14,13 @@ const maxAuthLine = 400
 
 // dovecot reads a message of Dovecot: "PROCESS: MSG" or "PROCESS: Info: MSG".
 func dovecot(m []byte, ev *Event) Kind {
+	if has(m, "imap-login: Login: user=<") { // most
+		b := m[len("imap-login: "):]
+		if k := login(b, b[:len("Login: ")], DovecotLoginOK, ev); k != KindUnknown {
+			ev.set(Service, m[:len("imap")])
+			return k
+		}
+	}
 	process, b := until(m[:min(len(m), 64)], ": ")
 	if b == nil {
 		return KindNone
@@ -63,23 +71,19 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 	if k <= KindUnknown {
 		return k
 	}
+	return login(b, reason, k, ev)
+}
+
+// login reads a line of kind k that begins with reason.
+func login(b, reason []byte, k Kind, ev *Event) Kind {
 	i := lastRip(b)
 	if i < len(reason) {
-		if !has(rest, "rip=") {
+		if !has(b[len(reason):], "rip=") {
 			return KindUnknown
 		}
 		i = len(reason) - len(", ")
 	}
-	addr, lip := until(b[i+len(", rip="):], ", ")
-	lip, ok := cut(lip, ", lip=")
-	if !ok {
-		return KindUnknown
-	}
-	lip, _ = until(lip, ",")
-	if _, ok := parseAddr(lip); !ok {
-		return KindUnknown
-	}
-	a, ok := parseAddr(addr)
+	a, ok := remote(b, i+len(", rip="))
 	if !ok {
 		return KindUnknown
 	}
@@ -93,6 +97,24 @@ func dovecotLogin(b []byte, ev *Event) Kind {
 	case DovecotLoginOK, DovecotNoAuth:
 	}
 	return k
+}
+
+// remote reads "ADDR, lip=ADDR" at b[i:], and returns the first address.
+func remote(b []byte, i int) (a netip.Addr, ok bool) {
+	if v, n := quad(b, i, ','); n > 0 && has(b[i+n:], ", lip=") { // most
+		if _, m := quad(b, i+n+len(", lip="), ','); m > 0 {
+			return addr4(v), true
+		}
+	}
+	addr, lip := until(b[i:], ", ")
+	if lip, ok = cut(lip, ", lip="); !ok {
+		return a, false
+	}
+	lip, _ = until(lip, ",")
+	if _, ok = parseAddr(lip); !ok {
+		return a, false
+	}
+	return parseAddr(addr)
 }
 
 // lastRip is the index of the last ", rip=", or -1.

@@ -40,11 +40,8 @@ type Event struct {
 	Logins     uint32 // good evidence: authenticated logins
 	Time       int64  // Unix seconds, UTC; from 1 to 1<<32-1
 
-	// by read the line, and head says which of its heads it begins with: lines
-	// of one by and head have the same Stamp and Host. by is nil for others.
-	by      *Parser
-	head    uint32
-	escaped bool // Message still holds JSON escapes
+	head    uint64 // lines of one head have the same Stamp and Host; 0: not known
+	escaped bool   // Message still holds JSON escapes
 
 	texts [numTexts]span
 	line  []byte // that the texts lie in

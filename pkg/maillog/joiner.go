@@ -53,8 +53,7 @@ type sourceState struct {
 
 	// What the last line began with, and its time: nearly all lines have the
 	// host and the second of the line before.
-	by    *Parser // of the line, see Event
-	head  uint32
+	head  uint64 // of the line, see Event
 	turn  uint64 // how often that was another
 	stamp Stamp
 	near  int64
@@ -68,7 +67,7 @@ func (o *sourceState) begin(ev *Event, near int64) {
 		o.timed, o.near, o.stamp = true, near, ev.Stamp
 		o.time = bounded(o.clock.unix(ev.Stamp, near))
 	}
-	o.by, o.head = ev.by, ev.head
+	o.head = ev.head
 	o.turn++
 }
 
@@ -87,7 +86,7 @@ func NewJoiner() *Joiner {
 func (j *Joiner) Source(src uint32, o SourceOptions) {
 	s := j.source(src)
 	s.clock = clockFace{location: o.Location, reference: o.Reference}
-	s.by, s.timed = nil, false
+	s.head, s.timed = 0, false
 }
 
 func (j *Joiner) source(src uint32) *sourceState {
@@ -127,7 +126,7 @@ func (j *Joiner) Join(src uint32, seq uint64, mark int64, ev *Event) *Session {
 	if near == 0 {
 		near = s.clock.reference
 	}
-	if ev.by == nil || ev.by != s.by || ev.head != s.head || near != s.near {
+	if ev.head == 0 || ev.head != s.head || near != s.near {
 		s.begin(ev, near)
 	}
 	ev.Time = s.time

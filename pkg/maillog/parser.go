@@ -3,6 +3,9 @@ package maillog
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
+
+	"github.com/postmoat/postmoat/pkg/vector"
 )
 
 // A Parser is [Parse] for the lines of one log, one after the other. It knows
@@ -15,13 +18,16 @@ type Parser struct {
 	text  [maxHead]byte
 	n     int // length of text; 0: none
 	stamp Stamp
-	head  uint32 // its number, see Event
+	head  uint64 // see Event
 
-	first, second, last uint64 // words of text: its first 16 bytes, and its last 8
+	least int       // how long a line with that head and all that is asked of it is at least
+	words [4]uint64 // of text, or more
+	mask  [2]uint64 // of what belongs to it of the last two of them
 
-	peers [2048]knownPeer  // by hash of the text
-	of    [4096]uint16     // by pid: the index of its client in peers
-	ends  [64]knownSummary // by hash
+	of   [1024]knownPeer  // by pid: the latest
+	ends [64]knownSummary // by hash
+
+	refusals [4]knownRefusal // by hash of the codes
 
 	foreign [16]shortTag // by hash: of programs without a grammar
 }
@@ -81,7 +87,7 @@ func (p *Parser) summary(b []byte, ev *Event) Kind {
 		return summary(b, ev)
 	}
 	k := &p.ends[(load(b, n-8)+load(b, n/2-4))*0x9e3779b97f4a7c15>>58]
-	if string(b) == string(k.text[:k.n]) {
+	if n == int(k.n) && vector.Begins(b, 0, &k.text, n) {
 		ev.Commands = k.commands
 		return SMTPDDisconnect
 	}
@@ -101,26 +107,31 @@ type knownPeer struct {
 	client netip.Addr
 	n      uint8 // length of text; 0: none
 	name   uint8 // length of NAME
-	text   [70]byte
+	text   [64]byte
 }
 
 // Parse reads one line into ev, which it resets. When it returns false only
 // ev.Kind is good.
 func (p *Parser) Parse(line []byte, ev *Event) bool {
-	b, n := line, p.n
-	if len(b) == 0 || len(b) > maxText || b[len(b)-1] <= '\r' {
-		b = trimEnd(line)
-	}
-	if n == 0 || len(b) < n+minRest || load(b, 0) != p.first || load(b, 8) != p.second || load(b, n-8) != p.last ||
-		n > 24 && string(b[16:n]) != string(p.text[16:n]) {
-		if n = p.learn(b); n == 0 || len(b) < n+minRest {
+	b := line
+	if len(b) < minLine || len(b) < p.least || len(b) > maxText || b[len(b)-1] <= '\r' || p.n == 0 ||
+		load(b, 0) != p.words[0] || load(b, 8) != p.words[1] || load(b, 16)&p.mask[0] != p.words[2] || load(b, 24)&p.mask[1] != p.words[3] ||
+		p.n > 32 && string(b[32:p.n]) != string(p.text[32:p.n]) {
+		if b = p.otherHead(line); b == nil {
 			return Parse(line, ev)
 		}
 	}
+	n := p.n
 	t := (*[minRest]byte)(b[n:]) // from the tag on
 	if load(t[:], 0) != wPostfix {
 		if load(t[:], 0) != wDovecot || t[8] != ' ' || t[9] == '[' {
 			return p.other(line, t, ev)
+		}
+		switch w := load(t[:], len("dovecot: ")); {
+		case w == wIMAPLog, w == wPOP3Log, w == wSubmissi, w&low4 == wAuth, w&0xff == 'm':
+		default: // of a process of which nothing is read
+			ev.Kind = KindNone
+			return false
 		}
 		p.begin(b, len("dovecot"), n+len("dovecot: "), ev)
 		return classify(ev, dovecotProgram)
@@ -195,7 +206,7 @@ var (
 func (p *Parser) begin(b []byte, tag, at int, ev *Event) {
 	*ev = Event{}
 	ev.line = b
-	ev.by, ev.head, ev.Stamp = p, p.head, p.stamp
+	ev.head, ev.Stamp = p.head, p.stamp
 	ev.texts[Host] = span{uint16(hostAt), uint16(p.n - hostAt)} // 1 blank
 	ev.texts[Tag] = span{uint16(p.n), uint16(tag + 1)}
 	ev.texts[Message] = span{uint16(at), uint16(len(b) - at + 1)}
@@ -204,31 +215,52 @@ func (p *Parser) begin(b []byte, tag, at int, ev *Event) {
 // hostAt is where the host stands in a line.
 const hostAt = len("Nov  5 08:46:49 ")
 
-// minRest is more than a tag and its pid need, behind the head.
-const minRest = 44
+// minRest is more than a tag and its pid need, behind the head, and minLine how
+// long a line is at least that has all that.
+const (
+	minRest = 44
+	minLine = minRest + hostAt + 2
+)
 
-// learn makes what b begins with the head, and returns its length, 0 when it
-// is not one to be remembered.
-func (p *Parser) learn(b []byte) int {
+// otherHead makes the head of a line the one to be known, and returns the line
+// without its end, or nil when it is not for Parser to read.
+func (p *Parser) otherHead(line []byte) []byte {
+	b := trimEnd(line)
+	if p.n == 0 || len(b) < p.n+minRest || string(b[:p.n]) != string(p.text[:p.n]) {
+		if p.learn(b); p.n == 0 || len(b) < p.n+minRest {
+			return nil
+		}
+	}
+	return b
+}
+
+// heads is how many heads all Parsers have known.
+var heads atomic.Uint64
+
+// learn makes what b begins with the head, of length 0 when it is not one to be
+// remembered.
+func (p *Parser) learn(b []byte) {
 	p.n = 0
-	if len(b) < 24 || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
-		return 0
+	if len(b) < minLine || b[15] != ' ' || stamp3164(b, &p.stamp) == 0 {
+		return
 	}
 	i := hostAt
 	if i >= len(b) || b[i] == '<' {
-		return 0
+		return
 	}
 	for i < min(len(b), maxHead-1) && b[i] != ' ' {
 		i++
 	}
 	if i == hostAt || i == min(len(b), maxHead-1) || b[i-1] == ':' {
-		return 0
+		return
 	}
 	p.n = i + 1
-	p.head++
+	p.head = heads.Add(1)
 	copy(p.text[:], b[:p.n])
-	p.first, p.second, p.last = load(b, 0), load(b, 8), load(b, p.n-8)
-	return p.n
+	p.least = p.n + minRest
+	p.mask[0] = ^uint64(0) >> (8 * max(24-p.n, 0))
+	p.mask[1] = ^uint64(0) >> (8 * min(max(32-p.n, 0), 8))
+	p.words = [4]uint64{load(b, 0), load(b, 8), load(b, 16) & p.mask[0], load(b, 24) & p.mask[1]}
 }
 
 // peer is [peer] for a client whose process may be known.
@@ -236,33 +268,23 @@ func (p *Parser) peer(m []byte, i int, ev *Event) int {
 	if p == nil {
 		return peer(m, i, ev)
 	}
-	k := &p.peers[p.of[ev.PID%uint32(len(p.of))]%uint16(len(p.peers))]
-	if n := int(k.n); n != 0 && n <= len(m)-i && string(m[i:i+n]) == string(k.text[:n]) {
+	k := &p.of[ev.PID%uint32(len(p.of))]
+	if n := int(k.n); n != 0 && n <= len(m)-i && vector.Begins(m, i, &k.text, n) {
 		ev.name(m, i, k)
 		return i + n
 	}
 	n := peer(m, i, ev)
 	if n-i >= 8 {
-		p.keep(m[i:n], ev)
+		k.keep(m[i:n], ev)
 	}
 	return n
 }
 
 // onlyPeer is peer for what is a client up to the end of m, as in a connect.
 func (p *Parser) onlyPeer(m []byte, i int, ev *Event) int {
-	if p == nil || len(m)-i < 8 {
-		return peer(m, i, ev)
-	}
-	at := peerAt(m[i:])
-	k := &p.peers[at]
-	if string(m[i:]) == string(k.text[:k.n]) {
-		ev.name(m, i, k)
-		p.of[ev.PID%uint32(len(p.of))] = at
-		return len(m)
-	}
 	n := peer(m, i, ev)
-	if n == len(m) {
-		p.keep(m[i:], ev)
+	if p != nil && n == len(m) && n-i >= 8 {
+		p.of[ev.PID%uint32(len(p.of))].keep(m[i:], ev)
 	}
 	return n
 }
@@ -272,22 +294,19 @@ func (e *Event) name(m []byte, i int, k *knownPeer) {
 	e.texts[ClientName], e.Client = span{uint16(cap(e.line) - cap(m) + i), uint16(k.name) + 1}, k.client
 }
 
-// keep remembers the client of ev, which was read from text, at least 8 bytes.
-func (p *Parser) keep(text []byte, ev *Event) {
-	if len(text) > len(p.peers[0].text) {
-		return
+// keep remembers the client of ev, which was read from text, at least 8 bytes, if
+// there is room for it.
+func (k *knownPeer) keep(text []byte, ev *Event) bool {
+	if len(text) > len(k.text) {
+		return false
 	}
-	at := peerAt(text)
-	k := &p.peers[at]
 	k.client, k.n, k.name = ev.Client, uint8(len(text)), uint8(ev.texts[ClientName].n-1)
-	copy(k.text[:], text)
-	p.of[ev.PID%uint32(len(p.of))] = at
-}
-
-// peerAt is where the client with that text stands in peers.
-func peerAt(text []byte) uint16 {
-	n := len(text)
-	return uint16((load(text, 0)*0x9e3779b97f4a7c15 ^ load(text, n-8)) * 0xd6e8feb86659fd93 >> 53)
+	if cap(text) >= len(k.text) { // what is behind it does no harm
+		k.text = [64]byte(text[:cap(text)])
+	} else {
+		copy(k.text[:], text)
+	}
+	return true
 }
 
 // messageID says whether m is cleanup's "QID: message-id=...", or what none of
@@ -305,6 +324,9 @@ func messageID(m []byte) bool {
 
 const (
 	wDovecot = 'd' | 'o'<<8 | 'v'<<16 | 'e'<<24 | 'c'<<32 | 'o'<<40 | 't'<<48 | ':'<<56
+	wIMAPLog = 'i' | 'm'<<8 | 'a'<<16 | 'p'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
+	wPOP3Log = 'p' | 'o'<<8 | 'p'<<16 | '3'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
+	wAuth    = 'a' | 'u'<<8 | 't'<<16 | 'h'<<24
 	wMessag  = ':' | ' '<<8 | 'm'<<16 | 'e'<<24 | 's'<<32 | 's'<<40 | 'a'<<48 | 'g'<<56
 	wageID   = 's' | 'a'<<8 | 'g'<<16 | 'e'<<24 | '-'<<32 | 'i'<<40 | 'd'<<48 | '='<<56
 )

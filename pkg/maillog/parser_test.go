@@ -18,6 +18,11 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 	var ev Event
 	var buf []byte
 	j := NewJoiner()
+	type begin struct {
+		stamp Stamp
+		host  string
+	}
+	heads := map[uint64]begin{}
 	for n, line := range lines {
 		buf = append(buf[:0], line...)
 		var want Event
@@ -35,10 +40,14 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		}
 		events++
 		got := ev
-		if got.by != nil && got.by != &p {
-			t.Fatalf("line %d: %q: read by another parser", n, line)
+		if got.head != 0 {
+			b := begin{got.Stamp, string(got.Text(Host))}
+			if known, ok := heads[got.head]; ok && known != b || got.head != p.head {
+				t.Fatalf("line %d: %q: head %d is that of %v, %v", n, line, got.head, known, b)
+			}
+			heads[got.head] = b
 		}
-		got.by, got.head = nil, 0
+		got.head = 0
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("line %d: %q:\n got %+v\nwant %+v", n, line, got, want)
 		}
@@ -122,6 +131,62 @@ func TestParserAgainstParse(t *testing.T) {
 	}
 }
 
+// TestParserRefusals: rejects whose words were met before, with fields of all
+// kinds.
+func TestParserRefusals(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	address := func() string {
+		if r.IntN(4) > 0 {
+			return fmt.Sprintf("u%d@example.net", r.IntN(1_000_000))
+		}
+		return pick("", "a", "jones@example.net", "bounce+x=y@lists.example", `"a b"@example.net`, `"a\"> to=<b"@x`, "a<b", "a>: Relay access denied; from=<", "a@b> to=<c@d",
+			" sasl_sender=x", strings.Repeat("l", 62), strings.Repeat("l", 63), strings.Repeat("l", 64), strings.Repeat("l", 65)+"@example.net", "a\"b", "a b")
+	}
+	codes := []string{"450 4.1.1 ", "550 5.1.1 ", "450 ", "554 5.7.1 ", "554 5.7.25 ", "550 5.110.120 ", "5.1.1 ", "", "45 4.1.1 ", "450  "}
+	texts := []string{"Recipient address rejected: User unknown in local recipient table", "Recipient address rejected: User unknown in virtual mailbox table", "Relay access denied",
+		"Recipient address rejected: Domain not found", "Sender address rejected: Domain not found; see http://x.example/?a=b", "Recipient address rejected: Greylisted", "User unknown",
+		"Recipient address rejected: " + strings.Repeat("x", 90), "End-of-data rejected: Greylisted", "said: x>: Relay access denied", ""}
+	var lines [][]byte
+	var code, text string
+	for n := range 20_000 {
+		if n == 0 || r.IntN(8) == 0 {
+			code, text = codes[min(r.IntN(20), r.IntN(10))], texts[min(r.IntN(22), r.IntN(11))]
+		}
+		to := address()
+		object := to
+		if r.IntN(8) == 0 {
+			object = address()
+		}
+		lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[7]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: %s<%s>: %s; from=<%s> to=<%s> proto=%s helo=<%s>%s",
+			code, object, text, address(), to, pick("ESMTP", "SMTP", "ESMTP", "SMTP", "EHLO", "LMTP"),
+			pick("mail.example.com", "h.example", "WIN-29D20E45", "localhost", "x", "", "a b", "a>b", `"x"`, strings.Repeat("h", 63), strings.Repeat("h", 64), strings.Repeat("h", 100)), pick("", "", "", "", " sasl_username=x", ">", "x")))
+	}
+	if n := twins(t, lines); n < 15_000 {
+		t.Errorf("only %d events", n)
+	}
+	twins(t, mutated(r, lines, 20_000))
+	known, bare := map[Reason]int{}, 0
+	var p Parser
+	for _, line := range lines {
+		line = append(line, strings.Repeat(".", 64)...)[:len(line)] // as in a block of lines
+		var ev, again Event
+		Parse(line, &ev)
+		if b, ok := bytes.CutPrefix(ev.Text(Message), []byte("NOQUEUE: reject: RCPT from unknown[192.0.2.1]: ")); ok && len(b) >= minRefused {
+			again.line = line
+			if p.refusals[refusalAt(b)].reads(b, &again) {
+				if known[ev.Reason]++; ev.Text(DSN) == nil {
+					bare++
+				}
+			}
+		}
+		p.Parse(line, &ev)
+	}
+	if known[RcptUnknown] < 500 || known[RelayDenied] < 200 || bare < 200 {
+		t.Errorf("only these were known: %v, %d without a status code", known, bare)
+	}
+}
+
 // TestParserHeads: what stands in front of the tag, short and long.
 func TestParserHeads(t *testing.T) {
 	var lines [][]byte
@@ -133,6 +198,16 @@ func TestParserHeads(t *testing.T) {
 					line := []byte(stamp + " " + host + " " + rest)
 					lines = append(lines, line, line, bytes.Replace(line, []byte("Nov"), []byte("Dec"), 1), line)
 				}
+			}
+		}
+	}
+	// Hosts that differ in one byte.
+	for n := 1; n < 60; n++ {
+		for at := range n {
+			for _, host := range [][]byte{bytes.Repeat([]byte("h"), n), bytes.Repeat([]byte("h"), n), bytes.Repeat([]byte("h"), n)} {
+				lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 %s postfix/smtpd[7]: connect from unknown[192.0.2.7]", host))
+				host[at] = 'x'
+				lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 %s postfix/smtpd[7]: connect from unknown[192.0.2.7]", host))
 			}
 		}
 	}

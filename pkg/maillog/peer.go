@@ -3,12 +3,19 @@ package maillog
 import (
 	"bytes"
 	"net/netip"
+
+	"github.com/postmoat/postmoat/pkg/vector"
 )
 
 // peer reads NAME "[" ADDR "]" at m[i:], as smtpd writes a client, and sets
 // ClientName, Client and Port (to none). It is the index behind it, -1 when
 // it is anything else; then ev is as it was.
 func peer(m []byte, i int, ev *Event) int {
+	if name, all, v := vector.Peer(m, i); all > 0 { // most
+		ev.set(ClientName, m[i:i+name])
+		ev.Client, ev.Port = addr4(v), 0
+		return i + all
+	}
 	at := i
 	for i >= 0 && i < len(m)-7 {
 		stop := noName(load(m, i))
@@ -45,8 +52,8 @@ func bracketed(b []byte, i int) (a netip.Addr, n int) {
 	}
 	// The first group of an IPv6 address has at most four digits.
 	if i+9 > len(b) || equal(load(b, i+1), ':') == 0 {
-		if v, n := quad(b, i+1); n > 0 {
-			return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), n + 2
+		if v, n := quad(b, i+1, ']'); n > 0 {
+			return addr4(v), n + 2
 		}
 	}
 	b = b[i+1:]
@@ -59,4 +66,9 @@ func bracketed(b []byte, i int) (a netip.Addr, n int) {
 		return a, 0
 	}
 	return a, end + 2
+}
+
+// addr4 is the IPv4 address of that number.
+func addr4(v uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
 }

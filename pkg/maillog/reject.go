@@ -157,14 +157,18 @@ func dsn(b []byte) int {
 	return i
 }
 
-// queuedClient reads NAMADDR behind "client=". Only ", sasl_method=" right
-// behind it says that the client authenticated: sasl_sender= is the client's
-// text and can imitate it.
+// queuedClient reads NAMADDR behind "client=".
 func queuedClient(b []byte, ev *Event) Kind {
 	b, ok := nameAddr(b, ev)
 	if !ok {
 		return KindUnknown
 	}
+	return queuedBy(b, ev)
+}
+
+// queuedBy reads what stands behind the client. Only ", sasl_method=" right
+// there says that it authenticated: sasl_sender= is its text and can imitate it.
+func queuedBy(b []byte, ev *Event) Kind {
 	if len(b) == 0 {
 		return SMTPDQueued
 	}

@@ -11,7 +11,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 		if len(m) >= 27 && string(m[:16]) == "NOQUEUE: reject:" && string(m[16:27]) == " RCPT from " { // nearly all
 			if n := p.peer(m, 27, ev); n >= 0 && has(m[n:], ": ") {
 				ev.Stage = StageRcpt
-				return told(m[n+2:], SMTPDReject, ev)
+				return p.refused(m[n+2:], ev)
 			}
 		}
 		if has(m, "NOQUEUE: ") {
@@ -39,7 +39,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 			return warning(b, ev)
 		}
 	case 'A', 'U', 'T', 'V':
-		if has(m, "Anonymous TLS connection established from ") { // most
+		if len(m) >= 42 && string(m[:16]) == "Anonymous TLS co" && string(m[16:32]) == "nnection establi" && string(m[32:42]) == "shed from " { // most
 			if n := p.peer(m, len("Anonymous TLS connection established from "), ev); n >= 0 && n < len(m) && m[n] == ':' && portless(m, n) {
 				return SMTPDTLSEstablished
 			}
@@ -68,8 +68,10 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 		if id != nil {
 			ev.set(QueueID, id)
 		}
-		if has(b, "client=") && p.peer(b, len("client="), ev) == len(b) { // most
-			return SMTPDQueued
+		if has(b, "client=") { // most
+			if n := p.peer(b, len("client="), ev); n >= 0 && portless(b, n) {
+				return queuedBy(b[n:], ev)
+			}
 		}
 		return queued(b, ev)
 	}

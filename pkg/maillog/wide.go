@@ -69,13 +69,13 @@ func nameLen(b []byte) int {
 	return i
 }
 
-// quad reads "192.0.2.1" at b[i:] with "]" behind it: v is the address and n
+// quad reads "192.0.2.1" at b[i:] with stop behind it: v is the address and n
 // its length, 0 when there is none.
 //
 // Numbers of one to three digits come in no order that a branch predictor
 // could foresee, so all is done without a branch but for the checks: each half
 // of the address, with what ends it, fits into one word.
-func quad(b []byte, i int) (v uint32, n int) {
+func quad(b []byte, i int, stop byte) (v uint32, n int) {
 	end := len(b) - 8
 	if i < 0 || i > end {
 		return 0, 0
@@ -85,7 +85,7 @@ func quad(b []byte, i int) (v uint32, n int) {
 	at := min(i, end) // the end of a line
 	lo, n, bad2 := half(load(b, at) >> uint(8*(i-at)))
 	n += m
-	if bad1|bad2 < 0 || b[i-1] != '.' || i-m+n-1 >= len(b) || b[i-m+n-1] != ']' {
+	if bad1|bad2 < 0 || b[i-1] != '.' || i-m+n-1 >= len(b) || b[i-m+n-1] != stop {
 		return 0, 0
 	}
 	return hi<<16 | lo, n - 1

@@ -56,7 +56,7 @@ func TestQuad(t *testing.T) {
 		if n > 0 && (1+n >= len(b) || b[1+n] != ']') {
 			n = 0
 		}
-		v, m := quad(b, 1)
+		v, m := quad(b, 1, ']')
 		if m != n || n > 0 && [4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)} != want {
 			t.Fatalf("%q: %x of %d, want %v of %d", b, v, m, want, n)
 		}
@@ -64,7 +64,7 @@ func TestQuad(t *testing.T) {
 		before := "connect from mail.example.com"[r.IntN(26):]
 		b = append([]byte(before), b...)
 		b = b[:len(b):len(b)]
-		v, m = quad(b, len(before)+1)
+		v, m = quad(b, len(before)+1, ']')
 		if m != n || n > 0 && [4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)} != want {
 			t.Fatalf("%q: %x of %d, want %v of %d", b, v, m, want, n)
 		}
