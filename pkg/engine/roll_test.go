@@ -16,13 +16,13 @@ func TestRoll(t *testing.T) {
 	e := newEngine(t)
 	at := reference
 	banned, listed, fresh := 0, 0, 0
-	client := func(n int) string { return fmt.Sprintf("198.51.%d.%d", n/256%64, n%256) }
+	client := func(n int) string { return fmt.Sprintf("198.%d.%d.%d", 51+n>>16&1, n>>8&255, n&255) }
 	var owner []netip.Addr // by note
-	for n := range 60000 {
+	for n := range 90000 {
 		at = at.Add(time.Duration(n%3) * time.Second)
-		a := client(n % 20)
+		a := client(n * 7919)
 		if n%3 == 0 {
-			a = client(n * 7919)
+			a = client(n % 20)
 		}
 		if n == 20000 {
 			s := new(prefix.Set)

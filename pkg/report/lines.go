@@ -30,17 +30,19 @@ type lines struct {
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
 func (l *lines) find(xs []found) (n int) {
-	for n < len(xs) && l.n < len(l.block.Ends) {
-		x := &xs[n]
-		x.line = l.block.FirstLine + uint64(l.n)
-		end := l.block.Ends[l.n]
-		line := l.block.Data[l.at:end]
-		l.at = end + 1
-		l.n++
+	data, ends, number := l.block.Data, l.block.Ends, l.block.FirstLine
+	i, at := l.n, l.at
+	for n < len(xs) && i < len(ends) {
+		x, end := &xs[n], ends[i]
+		line := data[at:end]
+		x.line = number + uint64(i)
+		at = end + 1
+		i++
 		if l.parser.Parse(line, &x.ev) || l.other(line, x) {
 			n++
 		}
 	}
+	l.n, l.at = i, at
 	return n
 }
 

@@ -108,6 +108,9 @@ const (
 	// ahead is how many events are found before they are fed: the more, the
 	// fewer changes between the two, and all of them are to stay in the cache.
 	ahead = 256
+	// near is how long before it is fed an event is expected: in that time
+	// memory answers, and nothing that came is driven out again.
+	near = 10
 )
 
 func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error) {
@@ -213,19 +216,18 @@ func (p *player) take(b *batch) {
 	p.count(&b.lines)
 }
 
-// feed hands some events to the engine, after it has had what is known of their
-// clients fetched where there are many. ok is false when one of them is past the
-// span; last is its line.
+// feed hands some events to the engine, and has what is known of their clients
+// fetched shortly before. ok is false when one of them is past the span; last is its
+// line.
 func (p *player) feed(xs []found) (last uint64, ok bool) {
-	if p.e.Many() {
-		for i := range xs {
-			if note := p.e.Expect(&xs[i].ev); note != 0 { // 1 more than the index
+	many := p.e.Many()
+	for i := range xs {
+		x := &xs[i]
+		if i+near < len(xs) {
+			if note := p.e.Expect(&xs[i+near].ev, many); note != 0 { // 1 more than the index
 				p.c.clients.fetch(note - 1)
 			}
 		}
-	}
-	for i := range xs {
-		x := &xs[i]
 		out := p.e.FeedLent(0, x.line, &x.ev)
 		if out.Stamp != engine.Believed {
 			p.odd(out, x.line)
