@@ -12,8 +12,8 @@ import (
 // one stolen password makes at most 8 addresses good. Up to 8 others are
 // remembered too, the longest silent forgotten first, for LoggedIn.
 type account struct {
-	logins []login // the oldest address first
-	oldest uint32  // no last login is before it
+	logins []login
+	oldest uint32 // no last login is before it
 	makers uint8
 	latest uint8 // where the last login may be
 }
@@ -76,8 +76,8 @@ func (a *account) find(c key16) int {
 	return -1
 }
 
-// add makes room for an address, the last one: that of the longest silent that
-// is no maker, if need be.
+// add makes room for an address: that of the longest silent that is no maker, if
+// need be.
 func (a *account) add(c key16) int {
 	if len(a.logins) < maxLogins {
 		a.logins = append(a.logins, login{addr: c})
@@ -89,9 +89,8 @@ func (a *account) add(c key16) int {
 			oldest, last = i, uint64(l.last)
 		}
 	}
-	copy(a.logins[oldest:], a.logins[oldest+1:])
-	a.logins[maxLogins-1] = login{addr: c}
-	return maxLogins - 1
+	a.logins[oldest] = login{addr: c}
+	return oldest
 }
 
 // age forgets the addresses that have been silent for 30 days.

@@ -27,10 +27,12 @@ func (w *accountTwin) login(a netip.Addr, t, now int64) (evidence bool) {
 				}
 				return int(a.Last) - int(b.Last)
 			})
-			*w = slices.Delete(*w, w.find(oldest.Addr), w.find(oldest.Addr)+1)
+			i = w.find(oldest.Addr)
+			(*w)[i] = GoodLogin{Addr: a}
+		} else {
+			i = len(*w)
+			*w = append(*w, GoodLogin{Addr: a})
 		}
-		i = len(*w)
-		*w = append(*w, GoodLogin{Addr: a})
 	}
 	l := &(*w)[i]
 	l.Last = max(l.Last, uint32(t))

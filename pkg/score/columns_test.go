@@ -219,8 +219,7 @@ type GoodClient struct {
 	Buckets, Counts  []uint32
 }
 
-// GoodAccount is where a SASL user has logged in from, the oldest address
-// first.
+// GoodAccount is where a SASL user has logged in from.
 type GoodAccount struct {
 	User   uint64
 	Logins []GoodLogin

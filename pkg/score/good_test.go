@@ -392,9 +392,15 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("elsewhere: %d", got)
 		}
 	}
-	g.Message(a, base+4200, 1) // now what was before 600 is too old
-	if got := g.Accepted(netip.MustParsePrefix("192.0.2.1/32"), base-1, base+4200); got != 25 {
-		t.Errorf("%d messages remembered, want 25", got)
+	// What is too old goes by the hour.
+	for _, m := range []struct {
+		at   int64
+		want int
+	}{{4200, 32}, {7199, 33}, {7200, 3}} {
+		g.Message(a, base+m.at, 1)
+		if got := g.Accepted(netip.MustParsePrefix("192.0.2.1/32"), base-1, base+m.at); got != m.want {
+			t.Errorf("at %d: %d messages remembered, want %d", m.at, got, m.want)
+		}
 	}
 }
 

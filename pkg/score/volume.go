@@ -24,8 +24,11 @@ type bucket struct {
 
 func (b *bucket) add(n int) { b.n = uint32(min(int64(b.n)+int64(n), 1<<31)) }
 
-// cutAt is the oldest bucket that is not wholly older than keep seconds.
-func cutAt(now, keep int64) uint32 { return uint32(max(now-keep, 0) / volumeBucket) }
+// cutAt is the first bucket of the hour that was keep seconds ago: what is a
+// little older does no harm, and to look for it takes longer than to add.
+func cutAt(now, keep int64) uint32 {
+	return uint32(max(now-keep, 0) / 3600 * (3600 / volumeBucket))
+}
 
 // add counts n messages in bucket at and forgets what is before bucket cut.
 func (v *volume) add(at uint32, n int, cut uint32) {
@@ -37,7 +40,9 @@ func (v *volume) add(at uint32, n int, cut uint32) {
 }
 
 func (v *volume) addElsewhere(at uint32, n int, cut uint32) {
-	v.forget(cut)
+	if v.cut != cut {
+		v.forget(cut)
+	}
 	if at < cut {
 		v.cut = 0 // the next time it goes
 	}
@@ -85,6 +90,9 @@ func (v *volume) forget(cut uint32) {
 // push adds a bucket that is newer than all others.
 func (v *volume) push(b bucket) {
 	if v.newest.n != 0 {
+		if v.older == nil { // one alone is rare
+			v.older = make([]bucket, 0, 4)
+		}
 		v.older = append(v.older, v.newest)
 	}
 	v.newest = b

@@ -13,22 +13,22 @@ func TestVolumeTwin(t *testing.T) {
 	late, forgotten := 0, 0
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		keep := int64(r.IntN(5000))
-		now := int64(r.IntN(10000))
+		keep := int64(r.IntN(20000))
+		now := int64(r.IntN(40000))
 		var v volume
 		twin := map[uint32]uint32{}
 		forget := func() {
 			before := len(twin)
-			maps.DeleteFunc(twin, func(at, _ uint32) bool { return (int64(at)+1)*volumeBucket <= now-keep })
+			maps.DeleteFunc(twin, func(at, _ uint32) bool { return (int64(at)+1)*volumeBucket <= max(now-keep, 0)/3600*3600 })
 			forgotten += before - len(twin)
 		}
 		for step := range 300 {
 			if r.IntN(3) == 0 {
-				now += r.Int64N(900)
+				now += r.Int64N(1800)
 			}
 			at := now - r.Int64N(100)
 			if r.IntN(6) == 0 {
-				at = now - r.Int64N(8000)
+				at = now - r.Int64N(30000)
 				late++
 			}
 			b := clampTime(at) / volumeBucket
