@@ -57,8 +57,8 @@ where the report is JSON.`,
 				return usagef("--top %d: must be 0 (all) or more", top)
 			}
 			if !tunedByHand() {
-				inHugePages(room)
 				giveRoom()
+				inHugePages(room)
 			}
 			loc, now, err := clk.parse()
 			if err != nil {
