@@ -89,16 +89,16 @@ func numberBit(f field) numbers { return 1 << (f - fieldCode) }
 // in says whether an event has any of the numbers, without a branch for each.
 func (ns numbers) in(ev *maillog.Event) bool {
 	var have numbers
-	if ev.Code != 0 {
+	if number(ev, fieldCode) != 0 {
 		have |= numberBit(fieldCode)
 	}
-	if ev.Port != 0 {
+	if number(ev, fieldPort) != 0 {
 		have |= numberBit(fieldPort)
 	}
-	if ev.AuthFailed != 0 {
+	if number(ev, fieldAuthFailed) != 0 {
 		have |= numberBit(fieldAuthFailed)
 	}
-	if t := ev.Commands.Unknown; t.Total > t.OK {
+	if number(ev, fieldUnknown) != 0 {
 		have |= numberBit(fieldUnknown)
 	}
 	return ns&have != 0
