@@ -12,8 +12,8 @@ import (
 )
 
 // seats is how many clients the roll of an Engine holds: many more than write at
-// one time, so that two of them seldom have the same. What is not taken costs
-// nothing.
+// one time, so that two of them seldom have the same. Those that nobody takes are
+// never written, and take no memory.
 const seats = 1 << seatBits
 
 const seatBits = 15
@@ -101,7 +101,13 @@ func (e *Engine) Many() bool {
 }
 
 // clear forgets all.
-func (r *roll) clear() { *r.seats = [seats]seat{} }
+func (r *roll) clear() {
+	for i := range r.seats {
+		if s := &r.seats[i]; s.client.IsValid() {
+			*s = seat{}
+		}
+	}
+}
 
 // seat finds the seat of the client of an event of session ses, which may be
 // nil, and the bans that hold it.
