@@ -20,7 +20,6 @@ type Parser struct {
 	stamp Stamp
 	head  uint64 // see Event
 
-	least int       // how long a line with that head and all that is asked of it is at least
 	words [4]uint64 // of text, or more
 	mask  [2]uint64 // of what belongs to it of the last two of them
 
@@ -114,7 +113,7 @@ type knownPeer struct {
 // ev.Kind is good.
 func (p *Parser) Parse(line []byte, ev *Event) bool {
 	b := line
-	if len(b) < minLine || len(b) < p.least || len(b) > maxText || b[len(b)-1] <= '\r' || p.n == 0 ||
+	if len(b) < minLine || len(b) < p.n+minRest || len(b) > maxText || b[len(b)-1] <= '\r' || p.n == 0 ||
 		load(b, 0) != p.words[0] || load(b, 8) != p.words[1] || load(b, 16)&p.mask[0] != p.words[2] || load(b, 24)&p.mask[1] != p.words[3] ||
 		p.n > 32 && string(b[32:p.n]) != string(p.text[32:p.n]) {
 		if b = p.otherHead(line); b == nil {
@@ -257,7 +256,6 @@ func (p *Parser) learn(b []byte) {
 	p.n = i + 1
 	p.head = heads.Add(1)
 	copy(p.text[:], b[:p.n])
-	p.least = p.n + minRest
 	p.mask[0] = ^uint64(0) >> (8 * max(24-p.n, 0))
 	p.mask[1] = ^uint64(0) >> (8 * min(max(32-p.n, 0), 8))
 	p.words = [4]uint64{load(b, 0), load(b, 8), load(b, 16) & p.mask[0], load(b, 24) & p.mask[1]}
@@ -296,17 +294,16 @@ func (e *Event) name(m []byte, i int, k *knownPeer) {
 
 // keep remembers the client of ev, which was read from text, at least 8 bytes, if
 // there is room for it.
-func (k *knownPeer) keep(text []byte, ev *Event) bool {
+func (k *knownPeer) keep(text []byte, ev *Event) {
 	if len(text) > len(k.text) {
-		return false
+		return
 	}
 	k.client, k.n, k.name = ev.Client, uint8(len(text)), uint8(ev.texts[ClientName].n-1)
-	if cap(text) >= len(k.text) { // what is behind it does no harm
+	if cap(text) >= len(k.text) { // a copy whose length is known: what is behind it does no harm
 		k.text = [64]byte(text[:cap(text)])
 	} else {
 		copy(k.text[:], text)
 	}
-	return true
 }
 
 // messageID says whether m is cleanup's "QID: message-id=...", or what none of

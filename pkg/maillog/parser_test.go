@@ -201,10 +201,18 @@ func TestParserHeads(t *testing.T) {
 			}
 		}
 	}
+	// Lines as long as what is read of them, and longer.
+	for n := maxText - 100; n < maxText+50; n++ {
+		line := fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[7]: lost connection after AUTH from unknown[192.0.2.7]")
+		lines = append(lines, line, append(bytes.Clone(line), strings.Repeat("x", n-len(line))...))
+		line = fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[7]: warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: ")
+		lines = append(lines, append(line, strings.Repeat("x", n-len(line))...))
+	}
 	// Hosts that differ in one byte.
 	for n := 1; n < 60; n++ {
 		for at := range n {
-			for _, host := range [][]byte{bytes.Repeat([]byte("h"), n), bytes.Repeat([]byte("h"), n), bytes.Repeat([]byte("h"), n)} {
+			for range 3 {
+				host := bytes.Repeat([]byte("h"), n)
 				lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 %s postfix/smtpd[7]: connect from unknown[192.0.2.7]", host))
 				host[at] = 'x'
 				lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 %s postfix/smtpd[7]: connect from unknown[192.0.2.7]", host))

@@ -59,10 +59,10 @@ func refusalAt(b []byte) uint64 {
 //	CODE DSN <R>: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>
 //
 // with words that are known, if R, S and H are such that plainFields reads them;
-// else it sets nothing.
+// else it sets nothing. b holds at least minRefused bytes.
 func (k *knownRefusal) reads(b []byte, ev *Event) bool {
 	rcpt := int(k.front)
-	if len(b) < minRefused || k.n == 0 || load(b, 0)&k.mask != k.first || load(b, max(rcpt-8, 0))&k.mask != k.last {
+	if k.n == 0 || load(b, 0)&k.mask != k.first || load(b, max(rcpt-8, 0))&k.mask != k.last {
 		return false
 	}
 	size := vector.Stop(b, rcpt)

@@ -39,6 +39,7 @@ func smtpd(m []byte, ev *Event, p *Parser) Kind {
 			return warning(b, ev)
 		}
 	case 'A', 'U', 'T', 'V':
+		// In parts that are compared without a call.
 		if len(m) >= 42 && string(m[:16]) == "Anonymous TLS co" && string(m[16:32]) == "nnection establi" && string(m[32:42]) == "shed from " { // most
 			if n := p.peer(m, len("Anonymous TLS connection established from "), ev); n >= 0 && n < len(m) && m[n] == ':' && portless(m, n) {
 				return SMTPDTLSEstablished

@@ -1,6 +1,6 @@
-// Package vector compares and searches short texts 64 bytes at a time, without a
-// branch that depends on how long they are: lengths that come in no order are what
-// no branch predictor foresees.
+// Package vector compares, searches and reads short texts 64 bytes at a time,
+// without a branch that depends on how long they are: lengths that come in no order
+// are what no branch predictor foresees.
 package vector
 
 import (

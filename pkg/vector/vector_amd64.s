@@ -154,7 +154,8 @@ TEXT ·peer(SB), NOSPLIT, $0-36
 	BSFL     AX, R12
 	JZ       none
 
-	// Three dots and then "]".
+	// Three dots and then "]". Where there is nothing but dots DX is anything: "]"
+	// is not there then.
 	BSFL DX, DX
 	CMPL DX, R12
 	JNE  none

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// texts are n bytes of few kinds at random places of memory that ends, as far as
+// text is n bytes of few kinds at random places of memory that ends, as far as
 // its capacity says, behind them or up to 80 bytes on.
 func text(r *rand.Rand, n int) ([]byte, int) {
 	i, more := r.IntN(70), r.IntN(80)
