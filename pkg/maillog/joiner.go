@@ -186,8 +186,7 @@ func (j *Joiner) smtpd(o *sourceState, ev *Event) *Session {
 	if from.turn != o.turn {
 		from.set(o, ev)
 	}
-	k := from.tagKey
-	k.mixUint(uint64(ev.PID))
+	k := from.tagKey.mixUint(uint64(ev.PID))
 	switch ev.Kind {
 	case SMTPDConnect, SMTPDConnectUnknown:
 		return j.session(j.sessions, k, ev, true)
@@ -297,10 +296,8 @@ func (j *Joiner) postscreen(o *sourceState, ev *Event) *Session {
 	if !ev.Client.IsValid() || ev.Port == 0 {
 		return nil
 	}
-	k := o.origin(ev).hostKey
 	a := ev.Client.As16()
-	k.mix(a[:])
-	k.mixUint(uint64(ev.Port))
+	k := o.origin(ev).hostKey.mix(a[:]).mixUint(uint64(ev.Port))
 	s := j.session(j.screens, k, ev, ev.Kind == PostscreenConnect)
 	switch ev.Kind {
 	case PostscreenDisconnect, PostscreenPassOld, PostscreenAllowlisted:
@@ -315,7 +312,7 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 	if id == nil || !ev.Client.IsValid() {
 		return
 	}
-	host.mix(id)
+	host = host.mix(id)
 	slot, e := j.messages.find(host)
 	var m *message
 	if e == 0 {
@@ -329,7 +326,7 @@ func (j *Joiner) message(host, session key, s *Session, ev *Event) {
 
 // byQueueID finds the message of ev.
 func (j *Joiner) byQueueID(k key, ev *Event) *message {
-	k.mix(ev.Text(QueueID))
+	k = k.mix(ev.Text(QueueID))
 	m := j.messages.get(k)
 	if m == nil {
 		return nil
@@ -372,7 +369,7 @@ func (j *Joiner) cleanup(o *sourceState, ev *Event) {
 func (j *Joiner) active(o *sourceState, ev *Event) {
 	k := o.origin(ev).hostKey
 	summaries := j.hosts.get(k)
-	k.mix(ev.Text(QueueID))
+	k = k.mix(ev.Text(QueueID))
 	slot, e := j.messages.find(k)
 	if e == 0 {
 		return

@@ -415,18 +415,16 @@ func TestTableAgainstSlice(t *testing.T) {
 func TestMixByWords(t *testing.T) {
 	text := []byte("a host, a tag or a queue ID of any length at all")
 	for n := range len(text) + 1 {
-		var got, want key
-		got.mix(text[:n])
-		want.mixUint(uint64(n))
+		got, want := key{}.mix(text[:n]), key{}.mixUint(uint64(n))
 		word := uint64(0)
 		for i, c := range text[:n] {
 			word |= uint64(c) << (8 * (i % 8))
 			if i%8 == 7 {
-				want.mixUint(word)
+				want = want.mixUint(word)
 				word = 0
 			}
 		}
-		want.mixUint(word)
+		want = want.mixUint(word)
 		if got != want {
 			t.Errorf("%d bytes: %x, want %x", n, got, want)
 		}

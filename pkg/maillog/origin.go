@@ -29,8 +29,6 @@ func (x *origin) set(o *sourceState, ev *Event) {
 	}
 	x.good = true
 	x.host, x.tag = append(x.host[:0], host...), append(x.tag[:0], tag...)
-	x.hostKey = key{uint64(o.id), 1}
-	x.hostKey.mix(host)
-	x.tagKey = x.hostKey
-	x.tagKey.mix(tag)
+	x.hostKey = key{uint64(o.id), 1}.mix(host)
+	x.tagKey = x.hostKey.mix(tag)
 }

@@ -144,7 +144,7 @@ func (p *Parser) Parse(line []byte, ev *Event) bool {
 	case w == wCleanup:
 		l = &ofCleanup
 	case w&low5 == wQmgr:
-		if !ends(b, " (queue active)") && !ends(b, " (queue active)]") { // repeated
+		if w := load(b, len(b)-8); w != wActive && w != wActiveEnd { // the latter repeated
 			ev.Kind = KindNone
 			return false
 		}
@@ -320,10 +320,12 @@ func messageID(m []byte) bool {
 }
 
 const (
-	wDovecot = 'd' | 'o'<<8 | 'v'<<16 | 'e'<<24 | 'c'<<32 | 'o'<<40 | 't'<<48 | ':'<<56
-	wIMAPLog = 'i' | 'm'<<8 | 'a'<<16 | 'p'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
-	wPOP3Log = 'p' | 'o'<<8 | 'p'<<16 | '3'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
-	wAuth    = 'a' | 'u'<<8 | 't'<<16 | 'h'<<24
-	wMessag  = ':' | ' '<<8 | 'm'<<16 | 'e'<<24 | 's'<<32 | 's'<<40 | 'a'<<48 | 'g'<<56
-	wageID   = 's' | 'a'<<8 | 'g'<<16 | 'e'<<24 | '-'<<32 | 'i'<<40 | 'd'<<48 | '='<<56
+	wDovecot   = 'd' | 'o'<<8 | 'v'<<16 | 'e'<<24 | 'c'<<32 | 'o'<<40 | 't'<<48 | ':'<<56
+	wIMAPLog   = 'i' | 'm'<<8 | 'a'<<16 | 'p'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
+	wPOP3Log   = 'p' | 'o'<<8 | 'p'<<16 | '3'<<24 | '-'<<32 | 'l'<<40 | 'o'<<48 | 'g'<<56
+	wAuth      = 'a' | 'u'<<8 | 't'<<16 | 'h'<<24
+	wActive    = ' ' | 'a'<<8 | 'c'<<16 | 't'<<24 | 'i'<<32 | 'v'<<40 | 'e'<<48 | ')'<<56
+	wActiveEnd = wActive>>8 | ']'<<56
+	wMessag    = ':' | ' '<<8 | 'm'<<16 | 'e'<<24 | 's'<<32 | 's'<<40 | 'a'<<48 | 'g'<<56
+	wageID     = 's' | 'a'<<8 | 'g'<<16 | 'e'<<24 | '-'<<32 | 'i'<<40 | 'd'<<48 | '='<<56
 )

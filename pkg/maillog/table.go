@@ -10,14 +10,14 @@ import (
 // meet by chance once in 2^64 tables.
 type key struct{ a, b uint64 } // no array: those are not passed in registers
 
-// mix adds b to the key: a multiply-and-fold of eight bytes at a time with two
-// seeds (the fractions of the square roots of 2 and 3). It must not change:
+// mix is the key with b added: a multiply-and-fold of eight bytes at a time with
+// two seeds (the fractions of the square roots of 2 and 3). It must not change:
 // keys are part of the saved state.
-func (k *key) mix(b []byte) {
-	k.mixUint(uint64(len(b)))
+func (k key) mix(b []byte) key {
+	k = k.mixUint(uint64(len(b)))
 	i := 0
 	for ; i+8 <= len(b); i += 8 {
-		k.mixUint(load(b, i))
+		k = k.mixUint(load(b, i))
 	}
 	var v uint64 // of what is left
 	if i > 0 {
@@ -27,14 +27,14 @@ func (k *key) mix(b []byte) {
 			v |= uint64(c) << (8 * i)
 		}
 	}
-	k.mixUint(v)
+	return k.mixUint(v)
 }
 
-func (k *key) mixUint(v uint64) {
+func (k key) mixUint(v uint64) key {
 	hi, lo := bits.Mul64(k.a^v^0x6a09e667f3bcc908, 0x9e3779b97f4a7c15)
-	k.a = hi ^ lo
+	a := hi ^ lo
 	hi, lo = bits.Mul64(k.b+v^0xbb67ae8584caa73b, 0xd6e8feb86659fd93)
-	k.b = hi ^ lo ^ bits.RotateLeft64(v, 29)
+	return key{a, hi ^ lo ^ bits.RotateLeft64(v, 29)}
 }
 
 // A table is a map with a bound that drops what was put there first. It
