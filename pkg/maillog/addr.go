@@ -148,23 +148,18 @@ func parse6(b []byte) (netip.Addr, bool) {
 	return netip.AddrFrom16(a).Unmap(), true
 }
 
-// group reads up to eight hexadecimal digits at b[i:]: n says how many, and v
-// is their value if they are at most four.
+// group reads hexadecimal digits at b[i:], at most five: n says how many, and v is
+// their value.
 func group(b []byte, i int) (v uint32, n int) {
-	var w uint64
-	if at := min(i, len(b)-8); at >= 0 {
-		w = load(b, at) >> uint(8*(i-at))
-	} else {
-		for k, c := range b[i:] { // at most seven
-			w |= uint64(c) << uint(8*k)
+	for _, c := range b[i:min(i+5, len(b))] {
+		d := hexValue[c]
+		if d > 15 {
+			break
 		}
+		v = v<<4 | uint32(d)
+		n++
 	}
-	n = first(noHex(w))
-	// One digit a byte, the last one in the highest; then two a byte.
-	w = w&(0x0f*each) + w>>6&each*9
-	w = w << uint(64-8*n) >> 32
-	w = w<<4 | w>>8
-	return uint32(w&0xff<<8 | w>>16&0xff), n
+	return v, n
 }
 
 // hexValue is the value of a lower-case hexadecimal digit, above 15 for any

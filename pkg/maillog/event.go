@@ -40,14 +40,13 @@ type Event struct {
 	Logins     uint32 // good evidence: authenticated logins
 	Time       int64  // Unix seconds, UTC; from 1 to 1<<32-1
 
-	head    uint64 // lines of one head have the same Stamp and Host; 0: not known
-	escaped bool   // Message still holds JSON escapes
-
 	texts [numTexts]span
+	head  uint32 // lines of one head, one after the other, have the same Stamp and Host; 0: not known
 	line  []byte // that the texts lie in
 	Stamp Stamp  // the line's own time, as written
 
 	Commands Commands // the summary of a disconnect (Postfix 3.0+)
+	escaped  bool     // Message still holds JSON escapes
 }
 
 // A Text names one of the texts of an [Event]. Those behind ClientName are

@@ -53,7 +53,7 @@ type sourceState struct {
 
 	// What the last line began with, and its time: nearly all lines have the
 	// host and the second of the line before.
-	head  uint64 // of the line, see Event
+	head  uint32 // of the line, see Event
 	turn  uint64 // how often that was another
 	stamp Stamp
 	near  int64

@@ -18,7 +18,7 @@ type Parser struct {
 	text  [maxHead]byte
 	n     int // length of text; 0: none
 	stamp Stamp
-	head  uint64 // see Event
+	head  uint32 // see Event
 
 	words [4]uint64 // of text, or more
 	mask  [2]uint64 // of what belongs to it of the last two of them
@@ -233,8 +233,9 @@ func (p *Parser) otherHead(line []byte) []byte {
 	return b
 }
 
-// heads is how many heads all Parsers have known.
-var heads atomic.Uint64
+// heads is how many heads all Parsers have known, modulo 2^32: a log has one a second
+// and host at most.
+var heads atomic.Uint32
 
 // learn makes what b begins with the head, of length 0 when it is not one to be
 // remembered.

@@ -22,7 +22,7 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		stamp Stamp
 		host  string
 	}
-	heads := map[uint64]begin{}
+	heads := map[uint32]begin{}
 	for n, line := range lines {
 		buf = append(buf[:0], line...)
 		var want Event

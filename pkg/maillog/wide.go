@@ -36,14 +36,6 @@ func noDigit(w uint64) uint64 {
 	return ((w&^highs + (0x80-10)*each) | w) & highs
 }
 
-// noHex marks the bytes of w that are no lower-case hexadecimal digits.
-func noHex(w uint64) uint64 {
-	x := w &^ highs
-	digit := (x + (0x80-'0')*each) &^ (x + (0x7f-'9')*each)
-	letter := (x + (0x80-'a')*each) &^ (x + (0x7f-'f')*each)
-	return (^(digit | letter) | w) & highs
-}
-
 // noName marks the bytes of w that cannot stand in a host name, see nameByte.
 func noName(w uint64) uint64 {
 	x := w &^ highs

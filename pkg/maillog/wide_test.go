@@ -21,14 +21,14 @@ func TestWordMarks(t *testing.T) {
 		}
 		w := load(b[:], 0)
 		c := b[r.IntN(8)]
-		name, hex, digit, same := noName(w), noHex(w), noDigit(w^'0'*each), equal(w, c)
+		name, digit, same := noName(w), noDigit(w^'0'*each), equal(w, c)
 		for i, x := range b {
 			marked := func(m uint64) bool { return m>>(8*i+7)&1 != 0 }
-			if marked(name) == nameByte[x] || marked(hex) != (hexValue[x] > 15) || marked(digit) != (x-'0' > 9) || marked(same) != (x == c) {
+			if marked(name) == nameByte[x] || marked(digit) != (x-'0' > 9) || marked(same) != (x == c) {
 				t.Fatalf("%q: byte %d", b, i)
 			}
 		}
-		if rest := (name | hex | digit | same) &^ uint64(highs); rest != 0 {
+		if rest := (name | digit | same) &^ uint64(highs); rest != 0 {
 			t.Fatalf("%q: marks %x", b, rest)
 		}
 	}
