@@ -203,9 +203,15 @@ var (
 // begin resets ev for a line that begins with the head, with a tag of that
 // length behind it, and whose message begins at b[at].
 func (p *Parser) begin(b []byte, tag, at int, ev *Event) {
-	*ev = Event{}
+	// In parts: the compiler makes a loop of all at once.
+	ev.Client = netip.Addr{}
+	ev.Kind, ev.Stage, ev.Reason, ev.door, ev.Port, ev.Code, ev.PID, ev.Repeat = 0, 0, 0, 0, 0, 0, 0, 0
+	ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time = 0, 0, 0, 0, 0
+	ev.texts = [numTexts]span{}
+	ev.Commands, ev.escaped = Commands{}, false
 	ev.line = b
-	ev.head, ev.Stamp = p.head, p.stamp
+	ev.head = p.head
+	ev.Stamp = p.stamp
 	ev.texts[Host] = span{uint16(hostAt), uint16(p.n - hostAt)} // 1 blank
 	ev.texts[Tag] = span{uint16(p.n), uint16(tag + 1)}
 	ev.texts[Message] = span{uint16(at), uint16(len(b) - at + 1)}
