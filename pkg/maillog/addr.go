@@ -106,9 +106,15 @@ func parse6(b []byte) (netip.Addr, bool) {
 		if n == 16 {
 			return none, false
 		}
-		start := i
-		v, digits := group(b, i)
-		i += digits
+		start, v := i, uint32(0)
+		for i < len(b) {
+			d := hexValue[b[i]]
+			if d > 15 {
+				break
+			}
+			v = v<<4 | uint32(d)
+			i++
+		}
 		if i < len(b) && b[i] == '.' { // a dotted quad may end it
 			v4, m := scan4(b[start:])
 			if m == 0 || start+m != len(b) || n > 12 {
@@ -146,20 +152,6 @@ func parse6(b []byte) (netip.Addr, bool) {
 		clear(a[gap : 16-(n-gap)])
 	}
 	return netip.AddrFrom16(a).Unmap(), true
-}
-
-// group reads hexadecimal digits at b[i:], at most five: n says how many, and v is
-// their value.
-func group(b []byte, i int) (v uint32, n int) {
-	for _, c := range b[i:min(i+5, len(b))] {
-		d := hexValue[c]
-		if d > 15 {
-			break
-		}
-		v = v<<4 | uint32(d)
-		n++
-	}
-	return v, n
 }
 
 // hexValue is the value of a lower-case hexadecimal digit, above 15 for any

@@ -57,6 +57,15 @@ func queueID(b []byte) (id, rest []byte, ok bool) {
 	if has(b, "NOQUEUE: ") {
 		return nil, b[9:], true
 	}
+	if len(b) >= 18 && b[0]-'0' <= 9 { // a long one, most likely
+		i := first(noAlnum(load(b, 0)))
+		if i == 8 {
+			i += first(noAlnum(load(b, 8)))
+		}
+		if i >= 10 && b[i] == ':' && b[i+1] == ' ' {
+			return b[:i], b[i+2:], true
+		}
+	}
 	// Which classes all of its bytes have, and which any of them has.
 	all, some, i := byte(255), byte(0), 0
 	for ; i < len(b); i++ {

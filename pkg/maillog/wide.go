@@ -36,6 +36,15 @@ func noDigit(w uint64) uint64 {
 	return ((w&^highs + (0x80-10)*each) | w) & highs
 }
 
+// noAlnum marks the bytes of w that are no letters and no decimal digits.
+func noAlnum(w uint64) uint64 {
+	x := w &^ highs
+	l := x | 0x20*each // lower case; what becomes a letter by it was one
+	letter := (l + (0x80-'a')*each) &^ (l + (0x7f-'z')*each)
+	digit := (x + (0x80-'0')*each) &^ (x + (0x7f-'9')*each)
+	return (^(letter | digit) | w) & highs
+}
+
 // noName marks the bytes of w that cannot stand in a host name, see nameByte.
 func noName(w uint64) uint64 {
 	x := w &^ highs

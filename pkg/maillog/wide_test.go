@@ -3,7 +3,9 @@ package maillog
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -21,14 +23,14 @@ func TestWordMarks(t *testing.T) {
 		}
 		w := load(b[:], 0)
 		c := b[r.IntN(8)]
-		name, digit, same := noName(w), noDigit(w^'0'*each), equal(w, c)
+		name, alnum, digit, same := noName(w), noAlnum(w), noDigit(w^'0'*each), equal(w, c)
 		for i, x := range b {
 			marked := func(m uint64) bool { return m>>(8*i+7)&1 != 0 }
-			if marked(name) == nameByte[x] || marked(digit) != (x-'0' > 9) || marked(same) != (x == c) {
+			if marked(name) == nameByte[x] || marked(alnum) != (idClass[x] == 0) || marked(digit) != (x-'0' > 9) || marked(same) != (x == c) {
 				t.Fatalf("%q: byte %d", b, i)
 			}
 		}
-		if rest := (name | digit | same) &^ uint64(highs); rest != 0 {
+		if rest := (name | alnum | digit | same) &^ uint64(highs); rest != 0 {
 			t.Fatalf("%q: marks %x", b, rest)
 		}
 	}
@@ -138,5 +140,47 @@ func TestQuickIsAfterStamp(t *testing.T) {
 	}
 	if some < 100 {
 		t.Errorf("only %d lines", some)
+	}
+}
+
+// TestQueueIDs holds queueID against its definition, on what is and what nearly is
+// one.
+func TestQueueIDs(t *testing.T) {
+	is := func(id string) bool {
+		hex, alnum, digit := true, true, false
+		for _, c := range []byte(id) {
+			hex = hex && (c >= '0' && c <= '9' || c >= 'A' && c <= 'F')
+			alnum = alnum && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z')
+			digit = digit || c >= '0' && c <= '9' || c == 'z'
+		}
+		return len(id) >= 6 && hex || len(id) >= 10 && alnum && digit
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	good, bad := 0, 0
+	for range 300_000 {
+		letters := []string{"0123456789ABCDEF", "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz", "bcdfghjklm", "3Cz-:. \xff"}[r.IntN(4)]
+		id := make([]byte, r.IntN(22))
+		for i := range id {
+			id[i] = letters[r.IntN(len(letters))]
+		}
+		if r.IntN(4) == 0 && len(id) > 0 {
+			id[r.IntN(len(id))] = byte(r.Uint32())
+		}
+		rest := []string{": client=x[192.0.2.1]", ": ", ":", "", ":x", " : "}[r.IntN(6)]
+		b := append(slices.Clone(id), rest...)
+		got, behind, ok := queueID(b)
+		want, after, found := strings.Cut(string(b), ":")
+		found = found && strings.HasPrefix(after, " ") && is(want)
+		if ok != found || ok && (string(got) != want || string(behind) != after[1:]) {
+			t.Fatalf("%q: %q, %q, %v", b, got, behind, ok)
+		}
+		if ok {
+			good++
+		} else {
+			bad++
+		}
+	}
+	if good < 10_000 || bad < 10_000 {
+		t.Errorf("%d good, %d bad", good, bad)
 	}
 }
