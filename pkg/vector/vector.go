@@ -4,7 +4,6 @@
 package vector
 
 import (
-	"bytes"
 	"math/bits"
 	"unsafe"
 )
@@ -13,21 +12,16 @@ import (
 // looked at too, and do not matter.
 const width = 64
 
-// Alike says whether the n bytes at a[i:] and at b[j:] are the same; n is 1 to 64.
-// It is quick where the capacities of a and b leave 64 bytes there.
+// Alike says whether the n bytes at a[i:] and at b[j:] are the same; n is 1 to 64,
+// and both have so many. It is quick where the capacities of a and b leave 64 bytes
+// there.
 func Alike(a []byte, i int, b []byte, j, n int) bool {
-	if fast && i <= cap(a)-width && j <= cap(b)-width {
-		return alike(unsafe.Pointer(&a[:cap(a)][i]), unsafe.Pointer(&b[:cap(b)][j]), n)
-	}
-	return bytes.Equal(a[i:i+n], b[j:j+n])
+	return alike(unsafe.Pointer(&a[i]), unsafe.Pointer(&b[j]), n, min(cap(a)-i, cap(b)-j))
 }
 
 // Begins is Alike for the n bytes at b[i:] and those at the start of text.
 func Begins(b []byte, i int, text *[width]byte, n int) bool {
-	if fast && i <= cap(b)-width {
-		return alike(unsafe.Pointer(&b[:cap(b)][i]), unsafe.Pointer(text), n)
-	}
-	return bytes.Equal(b[i:i+n], text[:n])
+	return alike(unsafe.Pointer(&b[i]), unsafe.Pointer(text), n, cap(b)-i)
 }
 
 // Stop is how many bytes at b[i:] are in front of the first that is a bracket ("<",

@@ -9,11 +9,11 @@ import (
 // fast says that the processor has what is called here.
 var fast = cpu.X86.HasAVX2
 
-// alike says whether the first n of the 64 bytes at a and at b are the same; n is
-// 1 to 64.
+// alike says whether the n bytes at a and at b are the same; n is 1 to 64, and room
+// how many bytes may be looked at there.
 //
 //go:noescape
-func alike(a, b unsafe.Pointer, n int) bool
+func alike(a, b unsafe.Pointer, n, room int) bool
 
 // stops marks those of the 64 bytes at p that are a bracket, a blank or a double
 // quote, the first in the lowest bit.

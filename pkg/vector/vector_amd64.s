@@ -1,10 +1,15 @@
 #include "textflag.h"
 
-// func alike(a, b unsafe.Pointer, n int) bool
-TEXT ·alike(SB), NOSPLIT, $0-25
+// func alike(a, b unsafe.Pointer, n, room int) bool
+TEXT ·alike(SB), NOSPLIT, $0-33
 	MOVQ      a+0(FP), SI
 	MOVQ      b+8(FP), DI
 	MOVQ      n+16(FP), CX
+	MOVQ      room+24(FP), DX
+	CMPB      ·fast(SB), $0
+	JEQ       slow
+	CMPQ      DX, $64
+	JLT       slow
 	VMOVDQU   (SI), Y0
 	VMOVDQU   32(SI), Y1
 	VPCMPEQB  (DI), Y0, Y0
@@ -18,7 +23,24 @@ TEXT ·alike(SB), NOSPLIT, $0-25
 	NEGQ      CX // by 64-n, modulo 64
 	SHLQ      CX, AX
 	TESTQ     AX, AX
-	SETEQ     ret+24(FP)
+	SETEQ     ret+32(FP)
+	RET
+
+slow:
+	CMPQ CX, DX
+	JGT  differ
+
+again:
+	MOVB -1(SI)(CX*1), AX
+	CMPB AX, -1(DI)(CX*1)
+	JNE  differ
+	DECQ CX
+	JNZ  again
+	MOVB $1, ret+32(FP)
+	RET
+
+differ:
+	MOVB $0, ret+32(FP)
 	RET
 
 // func stops(p unsafe.Pointer) uint64
