@@ -3,10 +3,7 @@
 // are what no branch predictor foresees.
 package vector
 
-import (
-	"math/bits"
-	"unsafe"
-)
+import "unsafe"
 
 // width is how many bytes are looked at in one go: those behind the text are
 // looked at too, and do not matter.
@@ -24,24 +21,12 @@ func Begins(b []byte, i int, text *[width]byte, n int) bool {
 	return alike(unsafe.Pointer(&b[i]), unsafe.Pointer(text), n, cap(b)-i)
 }
 
-// Stop is how many bytes at b[i:] are in front of the first that is a bracket ("<",
-// ">"), a blank or a double quote; 64 when there is none among the next 64, or
-// none up to the end of b. It is quick where the capacity of b leaves 64 bytes
-// there.
+// Stop is how many bytes at b[i:], which has some, are in front of the first that is
+// a bracket ("<", ">"), a blank or a double quote; 64 when there is none among the
+// next 64, or none up to the end of b. It is quick where the capacity of b leaves 64
+// bytes there.
 func Stop(b []byte, i int) int {
-	if fast && i <= cap(b)-width {
-		n := bits.TrailingZeros64(stops(unsafe.Pointer(&b[:cap(b)][i])))
-		if n >= len(b)-i {
-			return width
-		}
-		return n
-	}
-	for n, c := range b[i:min(i+width, len(b))] {
-		if c &^= 2; c == '<' || c == ' ' {
-			return n
-		}
-	}
-	return width
+	return stop(unsafe.Pointer(&b[i]), len(b)-i, cap(b)-i)
 }
 
 // Peer reads NAME "[" ADDR "]" at b[i:], where NAME is of letters, digits and

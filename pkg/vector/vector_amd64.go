@@ -15,11 +15,10 @@ var fast = cpu.X86.HasAVX2
 //go:noescape
 func alike(a, b unsafe.Pointer, n, room int) bool
 
-// stops marks those of the 64 bytes at p that are a bracket, a blank or a double
-// quote, the first in the lowest bit.
+// stop is Stop for the n bytes at p; room is how many may be looked at there.
 //
 //go:noescape
-func stops(p unsafe.Pointer) uint64
+func stop(p unsafe.Pointer, n, room int) int
 
 // peer is Peer for the 64 bytes at p.
 //

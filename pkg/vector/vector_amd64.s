@@ -43,11 +43,17 @@ differ:
 	MOVB $0, ret+32(FP)
 	RET
 
-// func stops(p unsafe.Pointer) uint64
+// func stop(p unsafe.Pointer, n, room int) int
 //
 // '<' and '>', and ' ' and '"', differ in one and the same bit.
-TEXT ·stops(SB), NOSPLIT, $0-16
+TEXT ·stop(SB), NOSPLIT, $0-32
 	MOVQ         p+0(FP), SI
+	MOVQ         n+8(FP), CX
+	MOVL         $64, DI
+	CMPB         ·fast(SB), $0
+	JEQ          slow
+	CMPQ         room+16(FP), $64
+	JLT          slow
 	MOVL         $0xfdfdfdfd, AX
 	MOVQ         AX, X0
 	VPBROADCASTD X0, Y0
@@ -70,7 +76,35 @@ TEXT ·stops(SB), NOSPLIT, $0-16
 	VZEROUPPER
 	SHLQ         $32, DX
 	ORQ          DX, AX
-	MOVQ         AX, ret+8(FP)
+	BSFQ         AX, AX
+	CMOVQEQ      DI, AX
+	CMPQ         AX, CX
+	CMOVQGE      DI, AX
+	MOVQ         AX, ret+24(FP)
+	RET
+
+slow:
+	CMPQ    CX, DI
+	CMOVQGT DI, CX
+	XORL    AX, AX
+
+again:
+	CMPQ    AX, CX
+	JGE     none
+	MOVBLZX (SI)(AX*1), BX
+	ANDL    $0xfd, BX
+	CMPL    BX, $0x3c
+	JEQ     found
+	CMPL    BX, $0x20
+	JEQ     found
+	INCQ    AX
+	JMP     again
+
+none:
+	MOVL $64, AX
+
+found:
+	MOVQ AX, ret+24(FP)
 	RET
 
 // Bytes of names by their lower half: which upper halves go with it. 1: "-", ".";

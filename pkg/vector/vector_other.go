@@ -10,6 +10,14 @@ func alike(a, b unsafe.Pointer, n, room int) bool {
 	return n <= room && string(unsafe.Slice((*byte)(a), n)) == string(unsafe.Slice((*byte)(b), n))
 }
 
-// These are not called.
-func stops(p unsafe.Pointer) uint64                                   { return 0 }
+func stop(p unsafe.Pointer, n, _ int) int {
+	for i, c := range unsafe.Slice((*byte)(p), min(n, width)) {
+		if c &^= 2; c == '<' || c == ' ' {
+			return i
+		}
+	}
+	return width
+}
+
+// It is not called.
 func peer(p unsafe.Pointer, t *[81]quad) (name, all int, addr uint32) { return 0, 0, 0 }

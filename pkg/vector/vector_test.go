@@ -60,7 +60,7 @@ func TestStop(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	near := 0
 	for range 200_000 {
-		b, i := text(r, r.IntN(100))
+		b, i := text(r, 1+r.IntN(100))
 		want := bytes.IndexAny(b[i:min(len(b), i+64)], "<> \"")
 		if want < 0 {
 			want = 64
