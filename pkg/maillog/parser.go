@@ -111,6 +111,10 @@ type knownPeer struct {
 
 // Parse reads one line into ev, which it resets. When it returns false only
 // ev.Kind is good.
+//
+// Were it made part of its caller, begin would no longer be made part of it.
+//
+//go:noinline
 func (p *Parser) Parse(line []byte, ev *Event) bool {
 	b := line
 	if len(b) < minLine || len(b) < p.n+minRest || len(b) > maxText || b[len(b)-1] <= '\r' || p.n == 0 ||
