@@ -33,5 +33,5 @@ func Append(ends []uint32, data []byte) []uint32 {
 const (
 	width = 64      // bytes that scan looks at in one go
 	step  = 4 << 10 // bytes it is given at once: it needs room for as many line feeds
-	spare = 2       // numbers that it may write behind them
+	spare = 1       // numbers that it may write behind them
 )
