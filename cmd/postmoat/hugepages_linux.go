@@ -26,8 +26,5 @@ func inHugePages(size int) {
 	if at >= size || unix.Madvise(b[at:], unix.MADV_HUGEPAGE) != nil {
 		return
 	}
-	if at > 0 { // in part of the page in front lie others; since Linux 6.1
-		unix.Syscall(unix.SYS_MADVISE, start&^(hugePage-1), hugePage, unix.MADV_COLLAPSE)
-	}
 	runtime.GC()
 }
