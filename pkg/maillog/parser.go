@@ -24,6 +24,7 @@ type Parser struct {
 	mask  [2]uint64 // of what belongs to it of the last two of them
 
 	of   [1024]knownPeer  // by pid: the latest
+	slow [256]knownPeer   // by hash: those that take long to read, as IPv6 addresses do
 	ends [64]knownSummary // by hash
 
 	refusals [4]knownRefusal // by hash of the codes
@@ -291,9 +292,30 @@ func (p *Parser) peer(m []byte, i int, ev *Event) int {
 
 // onlyPeer is peer for what is a client up to the end of m, as in a connect.
 func (p *Parser) onlyPeer(m []byte, i int, ev *Event) int {
-	n := peer(m, i, ev)
+	n := quickPeer(m, i, ev)
+	if n < 0 {
+		n = p.slowPeer(m, i, ev)
+	}
 	if p != nil && n == len(m) && n-i >= 8 {
 		p.of[ev.PID%uint32(len(p.of))].keep(m[i:], ev)
+	}
+	return n
+}
+
+// slowPeer is [slowPeer] for what is a client up to the end of m, and may be known.
+func (p *Parser) slowPeer(m []byte, i int, ev *Event) int {
+	size := len(m) - i
+	if p == nil || size < 16 || size > len(p.slow[0].text) {
+		return slowPeer(m, i, ev)
+	}
+	k := &p.slow[(load(m, len(m)-16)+load(m, len(m)-9))*0x9e3779b97f4a7c15>>56]
+	if size == int(k.n) && vector.Begins(m, i, &k.text, size) {
+		ev.name(m, i, k)
+		return len(m)
+	}
+	n := slowPeer(m, i, ev)
+	if n == len(m) {
+		k.keep(m[i:], ev)
 	}
 	return n
 }

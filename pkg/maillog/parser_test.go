@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		buf = append(buf[:0], line...)
 		var want Event
 		ok := Parse(line, &want)
+		ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time = 1, 2, 3, 4, 5 // by a Joiner
 		if p.Parse(buf, &ev) != ok || ev.Kind != want.Kind {
 			t.Fatalf("line %d: %q: %v, want %v", n, line, ev.Kind, want.Kind)
 		}
@@ -128,6 +130,36 @@ func TestParserAgainstParse(t *testing.T) {
 		}
 		twins(t, lines)
 		twins(t, mutated(r, lines, 3000))
+	}
+}
+
+// TestParserSlowPeers: clients with IPv6 addresses that come again with another
+// process, many of them alike in what their place depends on.
+func TestParserSlowPeers(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	var lines [][]byte
+	for range 20_000 {
+		name := []string{"unknown", "mx1.example.com", "mx2.example.com", "x", strings.Repeat("l", 10+r.IntN(60))}[r.IntN(5)]
+		addr := []string{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:7", "2001:db8:9:2:3:4:5:6", "2001:db8::1", "::1", "2001:db8:1:2:3:4:5", "2001:db8:1:2:3:4:5:6:7", "2001:db8:1:2:3:4:5:006", "::ffff:192.0.2.1"}[r.IntN(9)]
+		rest := []string{"", "", "", "", "", " ", ":25", "]"}[r.IntN(8)]
+		lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[%d]: connect from %s[%s]%s", 1+r.IntN(5000), name, addr, rest))
+	}
+	if n := twins(t, lines); n < 10_000 {
+		t.Fatalf("only %d events", n)
+	}
+	twins(t, mutated(r, lines, 20_000))
+	// Again with another process, as long as it is in the same words.
+	var p Parser
+	var ev Event
+	at := func(pid int) []byte {
+		return fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[%d]: connect from mx1.example.com[2001:db8::1]", pid)
+	}
+	p.Parse(at(7), &ev)
+	for i := range p.slow {
+		p.slow[i].client = netip.MustParseAddr("2001:db8::2") // a mark
+	}
+	if p.Parse(at(8), &ev); ev.Client != netip.MustParseAddr("2001:db8::2") {
+		t.Errorf("a client that was read before is read anew: %v", ev.Client)
 	}
 }
 

@@ -11,11 +11,25 @@ import (
 // ClientName, Client and Port (to none). It is the index behind it, -1 when
 // it is anything else; then ev is as it was.
 func peer(m []byte, i int, ev *Event) int {
-	if name, all, v := vector.Peer(m, i); all > 0 { // most
-		ev.set(ClientName, m[i:i+name])
-		ev.Client, ev.Port = addr4(v), 0
-		return i + all
+	if n := quickPeer(m, i, ev); n >= 0 { // most
+		return n
 	}
+	return slowPeer(m, i, ev)
+}
+
+// quickPeer is peer for those that [vector.Peer] reads.
+func quickPeer(m []byte, i int, ev *Event) int {
+	name, all, v := vector.Peer(m, i)
+	if all == 0 {
+		return -1
+	}
+	ev.set(ClientName, m[i:i+name])
+	ev.Client, ev.Port = addr4(v), 0
+	return i + all
+}
+
+// slowPeer is peer for the others.
+func slowPeer(m []byte, i int, ev *Event) int {
 	at := i
 	for i >= 0 && i < len(m)-7 {
 		stop := noName(load(m, i))
