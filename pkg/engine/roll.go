@@ -27,6 +27,8 @@ type roll struct {
 	seats *[seats]seat // by hash; the later client takes the place of the one before
 }
 
+const _ = uint(unsafe.Sizeof(netip.Addr{}) - 16) // or place may not read so much
+
 type seat struct {
 	client  netip.Addr
 	version uint64                     // of the books when bans were looked up
@@ -51,8 +53,9 @@ func (r *roll) at(a netip.Addr) (*seat, uint32) {
 	return s, i
 }
 
-// place is where a client is seated. It is a hash of the address as it lies in
-// memory, whatever that means: equal addresses lie there alike.
+// place is where a client is seated. It is a hash of the first 16 bytes of the address
+// as it lies in memory: those of equal ones are the same. Others that have them too, as
+// one with a zone, have the same place, which does no harm.
 func place(a *netip.Addr) uint32 {
 	w := (*[2]uint64)(unsafe.Pointer(a))
 	return uint32((w[0]*0x9e3779b97f4a7c15 ^ w[1]) * 0xd6e8feb86659fd93 >> (64 - seatBits))

@@ -14,8 +14,8 @@ func Append(ends []uint32, data []byte) []uint32 {
 	at := 0
 	for fast && len(data)-at >= width {
 		n := min((len(data)-at)/width*width, step)
-		ends = slices.Grow(ends, n+spare)
-		room := ends[len(ends) : len(ends)+n+spare]
+		ends = slices.Grow(ends, n)
+		room := ends[len(ends) : len(ends)+n]
 		ends = ends[:len(ends)+scan(room, data[at:at+n], uint32(at))]
 		at += n
 	}
@@ -33,5 +33,4 @@ func Append(ends []uint32, data []byte) []uint32 {
 const (
 	width = 64      // bytes that scan looks at in one go
 	step  = 4 << 10 // bytes it is given at once: it needs room for as many line feeds
-	spare = 1       // numbers that it may write behind them
 )

@@ -61,16 +61,19 @@ func TestRoom(t *testing.T) {
 	}
 	data := bytes.Repeat([]byte{'\n'}, 2*width)
 	for k := range width {
-		part := slices.Clone(data)
-		copy(part[:k], bytes.Repeat([]byte{'x'}, k))
-		ends := slices.Repeat([]uint32{1 << 31}, len(part)+spare+8)
-		n := scan(ends[:len(part)+spare], part, 5)
-		if n != len(part)-k || ends[0] != uint32(k+5) {
-			t.Fatalf("%d line feeds of %d, the first at %d", n, len(part)-k, ends[0])
-		}
-		for _, x := range ends[n+spare:] {
-			if x != 1<<31 {
-				t.Fatalf("written behind the end: %d", ends[n:])
+		for last := range width + 1 { // line feeds in the last block
+			part := slices.Clone(data)
+			copy(part[:k], bytes.Repeat([]byte{'x'}, k))
+			copy(part[width+last:], bytes.Repeat([]byte{'x'}, width))
+			ends := slices.Repeat([]uint32{1 << 31}, len(part)+8)
+			n := scan(ends[:len(part)], part, 5)
+			if n != width-k+last || ends[0] != uint32(k+5) {
+				t.Fatalf("%d line feeds of %d, the first at %d", n, width-k+last, ends[0])
+			}
+			for _, x := range ends[len(part):] {
+				if x != 1<<31 {
+					t.Fatalf("written behind the end: %d", ends[n:])
+				}
 			}
 		}
 	}

@@ -13,7 +13,7 @@ TEXT ·scan(SB), NOSPLIT, $0-64
 	SUBQ DX, SI // DX goes from base on, and is its own index
 	ADDQ DX, CX
 	CMPQ DX, CX
-	JEQ  done
+	JCC  done
 	MOVL $0x0a, AX
 	MOVQ AX, X0
 	VPBROADCASTB X0, Y0
@@ -37,7 +37,7 @@ loop:
 next:
 	ADDQ $64, DX
 	CMPQ DX, CX
-	JNE  loop
+	JCS  loop
 
 done:
 	VZEROUPPER

@@ -429,6 +429,10 @@ func TestMixByWords(t *testing.T) {
 			t.Errorf("%d bytes: %x, want %x", n, got, want)
 		}
 	}
+	// Of the first version that had keys in its state: they are saved.
+	if got, want := (key{3, 1}).mix([]byte("postfix/submission/smtpd")), (key{0x49252d2a32e19b81, 0xd7610e77fac6465d}); got != want {
+		t.Errorf("key %x, want %x", got, want)
+	}
 }
 
 // Lines that a Parser reads by itself find their origin by the length of the

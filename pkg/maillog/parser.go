@@ -244,8 +244,8 @@ func (p *Parser) otherHead(line []byte) []byte {
 	return b
 }
 
-// heads is how many heads all Parsers have known, modulo 2^32: a log has one a second
-// and host at most.
+// heads is how many heads all Parsers have known, modulo 2^32: a line is compared with
+// no other than the one before it.
 var heads atomic.Uint32
 
 // learn makes what b begins with the head, of length 0 when it is not one to be

@@ -28,7 +28,7 @@ func twins(t testing.TB, lines [][]byte) (events int) {
 		buf = append(buf[:0], line...)
 		var want Event
 		ok := Parse(line, &want)
-		ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time = 1, 2, 3, 4, 5 // by a Joiner
+		ev.Count, ev.AuthFailed, ev.Messages, ev.Logins, ev.Time, ev.escaped = 1, 2, 3, 4, 5, true // by a Joiner, or another line
 		if p.Parse(buf, &ev) != ok || ev.Kind != want.Kind {
 			t.Fatalf("line %d: %q: %v, want %v", n, line, ev.Kind, want.Kind)
 		}
@@ -140,7 +140,7 @@ func TestParserSlowPeers(t *testing.T) {
 	var lines [][]byte
 	for range 20_000 {
 		name := []string{"unknown", "mx1.example.com", "mx2.example.com", "x", strings.Repeat("l", 10+r.IntN(60))}[r.IntN(5)]
-		addr := []string{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:7", "2001:db8:9:2:3:4:5:6", "2001:db8::1", "::1", "2001:db8:1:2:3:4:5", "2001:db8:1:2:3:4:5:6:7", "2001:db8:1:2:3:4:5:006", "::ffff:192.0.2.1"}[r.IntN(9)]
+		addr := []string{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:7", "2001:db8:9:2:3:4:5:6", "2001:db8::1", "::1", "2001:db8:1:2:3:4:5", "2001:db8:1:2:3:4:5:6:7", "2001:db8:1:2:3:4:5:006", "::ffff:192.0.2.1", "2003:db8:1:2:3:4:5:6"}[r.IntN(10)]
 		rest := []string{"", "", "", "", "", " ", ":25", "]"}[r.IntN(8)]
 		lines = append(lines, fmt.Appendf(nil, "Nov  5 08:46:49 mx1 postfix/smtpd[%d]: connect from %s[%s]%s", 1+r.IntN(5000), name, addr, rest))
 	}

@@ -51,8 +51,8 @@ func digits(b []byte) bool {
 
 // queueID takes "QID: " off the start of b; id is nil for NOQUEUE. A short ID
 // is upper-case hexadecimal; a long one (enable_long_queue_ids) is at least
-// ten letters and digits with a 'z' in it, which is what keeps "warning: "
-// and host names out.
+// ten letters and digits with a digit or a 'z' among them, which is what keeps
+// "warning: " and host names out.
 func queueID(b []byte) (id, rest []byte, ok bool) {
 	if has(b, "NOQUEUE: ") {
 		return nil, b[9:], true

@@ -68,8 +68,8 @@ func (a *account) find(c key16) int {
 	if i := int(a.latest); i < len(a.logins) && a.logins[i].addr == c {
 		return i
 	}
-	for i, logins := 0, a.logins; i < len(logins); i++ {
-		if l := &logins[i]; l.addr[1] == c[1] && l.addr[0] == c[0] { // an IPv4 address is in the second half
+	for i := range a.logins {
+		if l := &a.logins[i]; l.addr[1] == c[1] && l.addr[0] == c[0] { // an IPv4 address is in the second half
 			return i
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// fast says that the processor has what is called here.
+// fast says that the processor has AVX2: without it alike and stop go byte by byte,
+// and peer is not called.
 var fast = cpu.X86.HasAVX2
 
 // alike says whether the n bytes at a and at b are the same; n is 1 to 64, and room

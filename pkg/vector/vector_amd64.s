@@ -27,20 +27,16 @@ TEXT ·alike(SB), NOSPLIT, $0-33
 	RET
 
 slow:
-	CMPQ CX, DX
-	JGT  differ
-
-again:
-	MOVB -1(SI)(CX*1), AX
-	CMPB AX, -1(DI)(CX*1)
-	JNE  differ
 	DECQ CX
-	JNZ  again
-	MOVB $1, ret+32(FP)
+	JLT  same
+	MOVB (SI)(CX*1), AX
+	CMPB AX, (DI)(CX*1)
+	JEQ  slow
+	MOVB $0, ret+32(FP)
 	RET
 
-differ:
-	MOVB $0, ret+32(FP)
+same:
+	MOVB $1, ret+32(FP)
 	RET
 
 // func stop(p unsafe.Pointer, n, room int) int
