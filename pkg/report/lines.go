@@ -70,7 +70,8 @@ type batch struct {
 	block *source.Block
 	lines lines
 	found []found
-	ready chan struct{}
+
+	parsed bool // see crew
 }
 
 // parse finds the events of the block.

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"math"
 	"runtime"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/postmoat/postmoat/pkg/engine"
 	"github.com/postmoat/postmoat/pkg/maillog"
@@ -98,8 +97,6 @@ type player struct {
 }
 
 const (
-	// batches is how many blocks are under way at once.
-	batches = 8
 	// blockSize is small enough for a block to stay in the cache between its
 	// reading and its parsing. It is the same however many processors there are:
 	// where a file begins, and how files are merged whose stamps go back, depends
@@ -126,66 +123,18 @@ func (p *player) run(ctx context.Context) (stats source.ArchiveStats, err error)
 		return stats, err
 	}
 
-	free := make(chan *batch, batches)
-	for range batches {
-		free <- &batch{ready: make(chan struct{}, 1)}
-	}
-	todo, order := make(chan *batch, batches), make(chan *batch, batches)
-	var g errgroup.Group
-	g.Go(func() error {
-		defer close(todo)
-		defer close(order)
-		var err error
+	next, stop := iter.Pull(func(yield func(*source.Block) bool) {
 		stats, err = source.ReadArchives(ctx, p.o.Paths, ao, func(block *source.Block) error {
-			b := <-free
 			block.Retain()
-			b.block = block
-			todo <- b
-			order <- b
+			if !yield(block) {
+				return errPast // nobody wants more
+			}
 			return nil
 		})
-		return err
 	})
-	for range min(workers, batches) {
-		g.Go(func() error {
-			parser := new(maillog.Parser)
-			for b := range todo {
-				b.parse(parser, p.custom)
-				b.ready <- struct{}{}
-			}
-			return nil
-		})
-	}
-	for b := range order {
-		p.await(b, todo)
-		p.take(b)
-		b.block.Release()
-		free <- b
-	}
-	return stats, g.Wait()
-}
-
-// await returns when b is parsed. Until then it parses what nobody has begun with:
-// to parse takes longer than to judge, and one of the processors would wait.
-func (p *player) await(b *batch, todo <-chan *batch) {
-	for {
-		select {
-		case <-b.ready:
-			return
-		default:
-		}
-		select {
-		case <-b.ready:
-			return
-		case x, ok := <-todo:
-			if !ok {
-				<-b.ready
-				return
-			}
-			x.parse(&p.parser, p.custom)
-			x.ready <- struct{}{}
-		}
-	}
+	defer stop()
+	newCrew(p, next).run(workers)
+	return stats, err
 }
 
 // play parses a block and feeds its events to the engine: some at a time, since
