@@ -29,26 +29,34 @@ type lines struct {
 
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
-func (l *lines) find(xs []found) (n int) {
-	data, ends, number := l.block.Data, l.block.Ends, l.block.FirstLine
-	i, at := l.n, l.at
-	for n < len(xs) && i < len(ends) {
-		x, end := &xs[n], ends[i]
-		line := data[at:end]
+func (l *lines) find(xs []found) int {
+	data, start, number := l.block.Data, l.at, l.block.FirstLine+uint64(l.n)
+	n := uint(0)
+	for i, end := range l.block.Ends[l.n:] {
+		if n >= uint(len(xs)) {
+			break
+		}
+		x := &xs[n]
 		x.line = number + uint64(i)
-		at = end + 1
-		i++
-		if l.parser.Parse(line, &x.ev) || l.other(line, x) {
+		line := data[start:end]
+		l.at, start = start, end+1
+		l.n++
+		switch {
+		case l.parser.Parse(line, &x.ev):
+			n++
+		case x.ev.Kind == maillog.KindNone && !l.custom: // most others
+		case l.other(x, end):
 			n++
 		}
 	}
-	l.n, l.at = i, at
-	return n
+	l.at = start
+	return int(n)
 }
 
-// other says whether a line that holds no event is wanted nevertheless, and
-// counts it if it is not understood.
-func (l *lines) other(line []byte, x *found) bool {
+// other says whether the line from at to end, which holds no event, is wanted
+// nevertheless, and counts it if it is not understood.
+func (l *lines) other(x *found, end uint32) bool {
+	line := l.block.Data[l.at:end]
 	switch x.ev.Kind {
 	case maillog.KindNone:
 		return l.custom && maillog.Split(line, &x.ev)
