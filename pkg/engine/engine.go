@@ -214,7 +214,7 @@ func (e *Engine) FeedLent(src uint32, seq uint64, ev *maillog.Event) *Outcome {
 	if !ev.Client.IsValid() {
 		return out
 	}
-	s := e.seat(ev.Client, ses, out)
+	s := e.seat(&ev.Client, out)
 	// The user name stands before the address in Dovecot's auth lines: good
 	// enough to be shown, not to act on.
 	if (s.bans[0] != nil || s.bans[1] != nil) && ev.Kind != maillog.DovecotAuthFail && e.knock(s, ev, at, out) {

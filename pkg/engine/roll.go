@@ -43,14 +43,13 @@ const (
 	notAllowed = 2
 )
 
-// at is the seat of a client, which may have been another's, and its index.
-func (r *roll) at(a netip.Addr) (*seat, uint32) {
-	i := place(&a)
-	s := &r.seats[i]
-	if s.client != a {
-		*s = seat{client: a}
+// at is the seat of a client, which may have been another's.
+func (r *roll) at(a *netip.Addr) *seat {
+	s := &r.seats[place(a)]
+	if s.client != *a {
+		*s = seat{client: *a}
 	}
-	return s, i
+	return s
 }
 
 // place is where a client is seated. It is a hash of the first 16 bytes of the address
@@ -104,15 +103,9 @@ func (r *roll) clear() {
 	}
 }
 
-// seat finds the seat of the client of an event of session ses, which may be
-// nil, and the bans that hold it.
-func (e *Engine) seat(a netip.Addr, ses *maillog.Session, out *Outcome) *seat {
-	var s *seat
-	if ses == nil {
-		s, _ = e.roll.at(a)
-	} else if s = &e.roll.seats[ses.Seat%seats]; s.client != a {
-		s, ses.Seat = e.roll.at(a)
-	}
+// seat finds the seat of a client, and the bans that hold it.
+func (e *Engine) seat(a *netip.Addr, out *Outcome) *seat {
+	s := e.roll.at(a)
 	out.Note = &s.note
 	if version := 1 + e.books[0].Version() + e.books[1].Version(); s.version != version {
 		s.version = version

@@ -42,7 +42,7 @@ func TestRoll(t *testing.T) {
 		}
 		owner = append(owner, addr)
 		*out.Note = uint32(len(owner))
-		s := e.seat(addr, nil, &Outcome{})
+		s := e.seat(&addr, &Outcome{})
 		for d, b := range e.books {
 			if s.bans[d] != b.Lookup(addr) {
 				t.Fatalf("line %d: ban of %v at door %d: %v, want %v", n, addr, d, s.bans[d], b.Lookup(addr))

@@ -9,10 +9,6 @@ type Session struct {
 	// session have counted in this one.
 	Marks [4]uint64
 
-	// Seat belongs to the reader of events too: a hint that is good for
-	// nothing after a restart, and not saved.
-	Seat uint32
-
 	Client   netip.Addr
 	Serial   uint64 // number of the session, for the queue IDs that belong to it
 	Failed   uint32 // authentication failures that had a line
