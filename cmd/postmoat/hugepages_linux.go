@@ -20,6 +20,12 @@ const hugePage = 2 << 20
 // Nothing is touched here. The collection that makes the memory free for others is
 // quick as long as there is little else.
 func inHugePages(size int) {
+	// The huge page in which the heap ends now is partly in use, so the rest of it
+	// would come page by page. It is skipped: by what is alive until the collection.
+	const span = 64 << 10 // has pages of its own
+	last := make([]byte, span)
+	end := uintptr(unsafe.Pointer(unsafe.SliceData(last))) + span
+	rest := make([]byte, max(int(-end%hugePage)-span/4, span))
 	b := make([]byte, size)
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	at := int(-start % hugePage)
@@ -27,4 +33,6 @@ func inHugePages(size int) {
 		return
 	}
 	runtime.GC()
+	runtime.KeepAlive(last)
+	runtime.KeepAlive(rest)
 }

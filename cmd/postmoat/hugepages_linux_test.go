@@ -30,9 +30,18 @@ func TestInHugePages(t *testing.T) {
 	const size = 64 << 20
 	wished, _ := hugeMemory(t)
 	inHugePages(size)
-	if n, resident := hugeMemory(t); n < wished+size-hugePage || resident > size/4 {
+	n, resident := hugeMemory(t)
+	if n < wished+size-hugePage || resident > size/4 {
 		t.Errorf("%d bytes may come in huge pages, %d before; %d of them are resident", n, wished, resident)
 	}
+	x := make([]byte, 256<<10)
+	for i := range x {
+		x[i] = 1
+	}
+	if _, after := hugeMemory(t); after < resident+len(x) {
+		t.Errorf("%d bytes were asked for, and of what may come in huge pages %d more are resident", len(x), after-resident)
+	}
+	runtime.KeepAlive(x)
 	var m runtime.MemStats
 	if runtime.ReadMemStats(&m); m.HeapIdle < size-hugePage {
 		t.Errorf("%d bytes are free for others", m.HeapIdle)

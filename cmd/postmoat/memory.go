@@ -63,15 +63,21 @@ func garbage(alive uint64) int {
 const room = 32 << 20
 
 // giveRoom puts off the first garbage collection, and each next one by the
-// same room.
-func giveRoom() {
-	var adjust func(alive uint64)
-	adjust = func(alive uint64) {
-		percent := roomy(alive)
-		debug.SetGCPercent(percent)
-		runtime.AddCleanup(new(*byte), func(struct{}) { adjust(liveHeap(percent)) }, struct{}{}) // after a collection
+// same room. A collection in begin, which is called as soon as there is room, is
+// not counted: little is alive then.
+func giveRoom(begin func()) {
+	percent := roomy(0)
+	debug.SetGCPercent(percent)
+	begin()
+	var follow func()
+	follow = func() {
+		runtime.AddCleanup(new(*byte), func(struct{}) { // after a collection
+			percent = roomy(liveHeap(percent))
+			debug.SetGCPercent(percent)
+			follow()
+		}, struct{}{})
 	}
-	adjust(0)
+	follow()
 }
 
 // roomy is room and what is alive in percent of that. Go begins to collect at no

@@ -31,7 +31,7 @@ func TestGiveRoom(t *testing.T) {
 		}
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	giveRoom()
+	giveRoom(runtime.GC)
 	now := func() int {
 		p := debug.SetGCPercent(900)
 		debug.SetGCPercent(p)

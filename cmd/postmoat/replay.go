@@ -57,8 +57,7 @@ where the report is JSON.`,
 				return usagef("--top %d: must be 0 (all) or more", top)
 			}
 			if !tunedByHand() {
-				giveRoom()
-				inHugePages(room)
+				giveRoom(func() { inHugePages(room) })
 			}
 			loc, now, err := clk.parse()
 			if err != nil {
