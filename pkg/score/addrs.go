@@ -5,79 +5,151 @@ import (
 	"slices"
 )
 
-// addrs is a sorted set of addresses, in chunks so that an insertion moves
-// few of them. The zero value is empty.
+// addrs is a sorted set of addresses as they are kept, see plain: those of IPv4 go
+// first. The zero value is empty.
 type addrs struct {
-	chunks [][]netip.Addr // none empty
-}
-
-const chunkAddrs = 256
-
-// chunk is the index of the chunk where a is or belongs.
-func (s *addrs) chunk(a netip.Addr) int {
-	i, found := slices.BinarySearchFunc(s.chunks, a, func(c []netip.Addr, a netip.Addr) int { return c[0].Compare(a) })
-	if !found && i > 0 {
-		i--
-	}
-	return i
+	v4 chunks[key4]
+	v6 chunks[key16]
 }
 
 func (s *addrs) insert(a netip.Addr) {
-	if len(s.chunks) == 0 {
-		s.chunks = [][]netip.Addr{{a}}
-		return
+	if a.Is4() {
+		s.v4.insert(addrKey4(a))
+	} else {
+		s.v6.insert(addrKey16(a))
 	}
-	i := s.chunk(a)
-	c := s.chunks[i]
-	j, found := slices.BinarySearchFunc(c, a, netip.Addr.Compare)
-	if found {
-		return
-	}
-	if len(c) == chunkAddrs { // its upper half moves; both have room then
-		cut := chunkAddrs / 2
-		if j == len(c) && i == len(s.chunks)-1 { // they come in order: it stays full
-			cut = len(c)
-		}
-		upper := append(make([]netip.Addr, 0, chunkAddrs), c[cut:]...)
-		c = c[:cut]
-		s.chunks[i] = c
-		s.chunks = slices.Insert(s.chunks, i+1, upper)
-		if j > cut || cut == chunkAddrs {
-			i, j, c = i+1, j-cut, upper
-		}
-	}
-	s.chunks[i] = slices.Insert(c, j, a)
 }
 
 func (s *addrs) remove(a netip.Addr) {
-	if len(s.chunks) == 0 {
-		return
+	if a.Is4() {
+		s.v4.remove(addrKey4(a))
+	} else {
+		s.v6.remove(addrKey16(a))
 	}
-	i := s.chunk(a)
-	j, found := slices.BinarySearchFunc(s.chunks[i], a, netip.Addr.Compare)
-	if !found {
-		return
-	}
-	s.chunks[i] = slices.Delete(s.chunks[i], j, j+1)
-	if len(s.chunks[i]) == 0 {
-		s.chunks = slices.Delete(s.chunks, i, i+1)
+}
+
+// len is the number of members.
+func (s *addrs) len() int { return s.v4.len() + s.v6.len() }
+
+// all yields the members, in order.
+func (s *addrs) all(yield func(netip.Addr) bool) {
+	if s.v4.from(0, func(k key4) bool { return yield(k.addr()) }) {
+		s.v6.from(key16{}, func(k key16) bool { return yield(k.addr()) })
 	}
 }
 
 // within calls f for the members of p, in order, until f says false.
 func (s *addrs) within(p netip.Prefix, f func(netip.Addr) bool) {
-	if len(s.chunks) == 0 || !p.IsValid() {
+	if !p.IsValid() {
 		return
 	}
 	p = p.Masked()
-	first := p.Addr()
-	i := s.chunk(first)
-	j, _ := slices.BinarySearchFunc(s.chunks[i], first, netip.Addr.Compare)
-	for ; i < len(s.chunks); i, j = i+1, 0 {
-		for _, a := range s.chunks[i][j:] {
-			if !p.Contains(a) || !f(a) {
-				return
+	if first := p.Addr(); first.Is4() {
+		s.v4.from(addrKey4(first), func(k key4) bool { a := k.addr(); return p.Contains(a) && f(a) })
+	} else {
+		s.v6.from(addrKey16(first), func(k key16) bool { a := k.addr(); return p.Contains(a) && f(a) })
+	}
+}
+
+// chunks are sorted keys, in chunks so that an insertion moves few of them. None is
+// empty.
+type chunks[K key] [][]K
+
+const chunkKeys = 256
+
+// search is the index of the first key that is not before k, and whether it is k.
+func search[K key](keys []K, k K) (i int, found bool) {
+	hi, lo := k.words()
+	end := len(keys)
+	for i < end {
+		m := int(uint(i+end) / 2)
+		if h, l := keys[m].words(); h < hi || h == hi && l < lo {
+			i = m + 1
+		} else {
+			end = m
+		}
+	}
+	return i, i < len(keys) && keys[i] == k
+}
+
+// chunk is the index of the chunk where k is or belongs.
+func (s chunks[K]) chunk(k K) int {
+	hi, lo := k.words()
+	i, end := 0, len(s)
+	for i < end { // the first that begins behind k
+		m := int(uint(i+end) / 2)
+		if h, l := s[m][0].words(); h < hi || h == hi && l <= lo {
+			i = m + 1
+		} else {
+			end = m
+		}
+	}
+	return max(i-1, 0)
+}
+
+func (s *chunks[K]) insert(k K) {
+	if len(*s) == 0 {
+		*s = chunks[K]{{k}}
+		return
+	}
+	i := s.chunk(k)
+	c := (*s)[i]
+	j, found := search(c, k)
+	if found {
+		return
+	}
+	if len(c) == chunkKeys { // its upper half moves; both have room then
+		cut := chunkKeys / 2
+		if j == len(c) && i == len(*s)-1 { // they come in order: it stays full
+			cut = len(c)
+		}
+		upper := append(make([]K, 0, chunkKeys), c[cut:]...)
+		c = c[:cut]
+		(*s)[i] = c
+		*s = slices.Insert(*s, i+1, upper)
+		if j > cut || cut == chunkKeys {
+			i, j, c = i+1, j-cut, upper
+		}
+	}
+	(*s)[i] = slices.Insert(c, j, k)
+}
+
+func (s *chunks[K]) remove(k K) {
+	if len(*s) == 0 {
+		return
+	}
+	i := s.chunk(k)
+	j, found := search((*s)[i], k)
+	if !found {
+		return
+	}
+	(*s)[i] = slices.Delete((*s)[i], j, j+1)
+	if len((*s)[i]) == 0 {
+		*s = slices.Delete(*s, i, i+1)
+	}
+}
+
+func (s chunks[K]) len() (n int) {
+	for _, c := range s {
+		n += len(c)
+	}
+	return n
+}
+
+// from calls f for the keys from k on, in order, until f says false, and says whether
+// it never did.
+func (s chunks[K]) from(k K, f func(K) bool) bool {
+	if len(s) == 0 {
+		return true
+	}
+	i := s.chunk(k)
+	j, _ := search(s[i], k)
+	for ; i < len(s); i, j = i+1, 0 {
+		for _, k := range s[i][j:] {
+			if !f(k) {
+				return false
 			}
 		}
 	}
+	return true
 }

@@ -235,19 +235,17 @@ type GoodLogin struct {
 // State returns a copy of all that the Good knows.
 func (g *Good) State() GoodState {
 	s := GoodState{Mark: g.mark, Now: g.now, Behind: g.behind, Evicted: g.evicted}
-	for _, chunk := range g.order.chunks {
-		for _, a := range chunk {
-			r := g.clients[a]
-			c := GoodClient{
-				Addr: a, Old: r.old, Yesterday: r.yesterday, Today: r.today, Unknown: r.unknown,
-				Days: r.days, Last: r.last, Off: r.off, Since: int64(r.since),
-			}
-			for i := range r.volume.len() {
-				b := r.volume.bucket(i)
-				c.Buckets, c.Counts = append(c.Buckets, b.at), append(c.Counts, b.n)
-			}
-			s.Clients = append(s.Clients, c)
+	for a := range g.order.all {
+		r := g.clients.get(a)
+		c := GoodClient{
+			Addr: a, Old: r.old, Yesterday: r.yesterday, Today: r.today, Unknown: r.unknown,
+			Days: r.days, Last: r.last, Off: r.off, Since: int64(r.since),
 		}
+		for i := range r.volume.len() {
+			b := r.volume.bucket(i)
+			c.Buckets, c.Counts = append(c.Buckets, b.at), append(c.Counts, b.n)
+		}
+		s.Clients = append(s.Clients, c)
 	}
 	for _, user := range slices.Sorted(maps.Keys(g.accounts)) {
 		a := GoodAccount{User: user}

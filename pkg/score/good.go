@@ -23,7 +23,7 @@ type Good struct {
 	now      int64 // mark, unless the clock was set back since: see Rewind
 	behind   int64 // since when it has been more than a day before mark; 0: it is not
 	day      int64 // of mark
-	clients  map[netip.Addr]*record
+	clients  records
 	order    addrs // all of clients
 	known    addrs // the known good
 	fresh    []netip.Addr
@@ -67,7 +67,7 @@ func NewGood(max int) *Good {
 	if max <= 0 {
 		max = 1_000_000
 	}
-	return &Good{max: max, clients: map[netip.Addr]*record{}, accounts: map[uint64]*account{}}
+	return &Good{max: max, clients: newRecords(), accounts: map[uint64]*account{}}
 }
 
 func decay(x uint32) uint32 { return uint32(uint64(x) * halfLife >> 32) }
@@ -149,7 +149,7 @@ func (g *Good) LoginOf(ref *Ref, c netip.Addr, t int64, n int, user uint64) {
 // peek is the record of a client, made unless the client has offended so that
 // nothing would count.
 func (g *Good) peek(c netip.Addr) *record {
-	if r := g.clients[c]; r != nil {
+	if r := g.clients.get(c); r != nil {
 		return r
 	}
 	if g.offence(c) != 0 {
@@ -160,7 +160,7 @@ func (g *Good) peek(c netip.Addr) *record {
 
 // record is the record of a client, made if need be.
 func (g *Good) record(c netip.Addr) *record {
-	if r := g.clients[c]; r != nil {
+	if r := g.clients.get(c); r != nil {
 		return r
 	}
 	return g.add(c)
@@ -168,11 +168,11 @@ func (g *Good) record(c netip.Addr) *record {
 
 // add makes the record of a new client.
 func (g *Good) add(c netip.Addr) *record {
-	if len(g.clients) >= g.max {
+	if g.clients.len() >= g.max {
 		g.evict()
 	}
 	r := &record{off: uint32(g.offence(c)), last: uint32(g.day)}
-	g.clients[c] = r
+	g.clients.put(c, r)
 	g.order.insert(c)
 	return r
 }
@@ -219,7 +219,7 @@ func (g *Good) Offended(c netip.Addr, t int64) {
 		return
 	}
 	g.Advance(t)
-	r := g.clients[c]
+	r := g.clients.get(c)
 	if r == nil {
 		g.blame(c, 0)
 		return
@@ -241,7 +241,7 @@ func (g *Good) Revoke(c netip.Addr, t int64) {
 		return
 	}
 	g.Advance(t)
-	r := g.clients[c]
+	r := g.clients.get(c)
 	if r == nil {
 		g.blame(c, 0)
 		return
@@ -274,7 +274,7 @@ func (g *Good) forget(c netip.Addr, r *record) {
 		g.known.remove(c)
 	}
 	r.gone = true
-	delete(g.clients, c)
+	g.clients.remove(c)
 	g.order.remove(c)
 	if age := g.day - int64(r.off); r.off != 0 && age < int64(len(g.bad)) {
 		g.blame(c, int(age))
@@ -336,7 +336,7 @@ func (g *Good) advance(now int64) {
 	}
 	var gone []netip.Addr
 	cut := cutAt(g.mark, g.keep)
-	for c, r := range g.clients { // each for itself: the order does not matter
+	for c, r := range g.clients.all { // each for itself: the order does not matter
 		for range min(days, 400) { // then nothing is left anyway
 			r.old = decay(r.old + decay(uint32(r.yesterday)*one))
 			r.yesterday, r.today = r.today, 0
@@ -349,7 +349,7 @@ func (g *Good) advance(now int64) {
 	}
 	slices.SortFunc(gone, netip.Addr.Compare) // who is blamed while there is room
 	for _, c := range gone {
-		g.forget(c, g.clients[c])
+		g.forget(c, g.clients.get(c))
 	}
 	g.ageAccounts()
 }
@@ -367,8 +367,8 @@ func (g *Good) evict() {
 		}
 		return r.last
 	}
-	ranks := make([]uint32, 0, len(g.clients))
-	for _, r := range g.clients {
+	ranks := make([]uint32, 0, g.clients.len())
+	for _, r := range g.clients.all {
 		ranks = append(ranks, rank(r))
 	}
 	slices.Sort(ranks)
@@ -377,19 +377,17 @@ func (g *Good) evict() {
 	below, _ := slices.BinarySearch(ranks, limit)
 	equal := n - below
 	var gone []netip.Addr
-	for _, chunk := range g.order.chunks {
-		for _, c := range chunk {
-			x := rank(g.clients[c])
-			if x == limit && equal > 0 {
-				equal--
-				gone = append(gone, c)
-			} else if x < limit {
-				gone = append(gone, c)
-			}
+	for c := range g.order.all {
+		x := rank(g.clients.get(c))
+		if x == limit && equal > 0 {
+			equal--
+			gone = append(gone, c)
+		} else if x < limit {
+			gone = append(gone, c)
 		}
 	}
 	for _, c := range gone {
-		g.forget(c, g.clients[c])
+		g.forget(c, g.clients.get(c))
 	}
 	g.evicted += uint64(len(gone))
 }
@@ -399,7 +397,7 @@ func (g *Good) evict() {
 func (g *Good) Evicted() uint64 { return g.evicted }
 
 // Len is the number of clients remembered.
-func (g *Good) Len() int { return len(g.clients) }
+func (g *Good) Len() int { return g.clients.len() }
 
 // plain is an address as it is kept.
 func plain(c netip.Addr) netip.Addr {

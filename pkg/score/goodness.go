@@ -7,13 +7,13 @@ import (
 
 // Known says whether a client is known good.
 func (g *Good) Known(c netip.Addr) bool {
-	r := g.clients[plain(c)]
+	r := g.clients.get(plain(c))
 	return r != nil && r.known
 }
 
 // Messages is the decayed evidence of a client in tenths of a message.
 func (g *Good) Messages(c netip.Addr) int {
-	if r := g.clients[plain(c)]; r != nil {
+	if r := g.clients.get(plain(c)); r != nil {
 		return int((uint64(r.level())*10 + one/2) / one)
 	}
 	return 0
@@ -21,7 +21,7 @@ func (g *Good) Messages(c netip.Addr) int {
 
 // Since is when a client became known good, Unix seconds; 0 when it is not.
 func (g *Good) Since(c netip.Addr) int64 {
-	if r := g.clients[plain(c)]; r != nil {
+	if r := g.clients.get(plain(c)); r != nil {
 		return int64(r.since)
 	}
 	return 0
@@ -30,7 +30,7 @@ func (g *Good) Since(c netip.Addr) int64 {
 // Factor is by what the limits of a client are multiplied, in 1/256:
 // min(4, 1 + messages/3) for a known good one, else 1.
 func (g *Good) Factor(c netip.Addr) int {
-	r := g.clients[plain(c)]
+	r := g.clients.get(plain(c))
 	if r == nil || !r.known {
 		return 256
 	}
@@ -48,13 +48,7 @@ func (g *Good) KnownIn(p netip.Prefix) []netip.Addr {
 }
 
 // KnownLen is the number of known good addresses.
-func (g *Good) KnownLen() int {
-	n := 0
-	for _, c := range g.known.chunks {
-		n += len(c)
-	}
-	return n
-}
+func (g *Good) KnownLen() int { return g.known.len() }
 
 // AnyIn says whether there is a known good address in p.
 func (g *Good) AnyIn(p netip.Prefix) bool {

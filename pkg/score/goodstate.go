@@ -17,12 +17,10 @@ func (g *Good) Encode(w *wire.Writer) {
 	w.Fixed32(uint32(g.now))
 	w.Fixed32(uint32(g.behind))
 	w.Uint(g.evicted)
-	w.Uint(uint64(len(g.clients)))
-	for _, chunk := range g.order.chunks {
-		for _, a := range chunk {
-			w.Addr(a)
-			g.clients[a].encode(w)
-		}
+	w.Uint(uint64(g.clients.len()))
+	for a := range g.order.all {
+		w.Addr(a)
+		g.clients.get(a).encode(w)
 	}
 	w.Uint(uint64(len(g.accounts)))
 	for _, user := range slices.Sorted(maps.Keys(g.accounts)) {
@@ -122,10 +120,10 @@ func (g *Good) decodeClients(r *wire.Reader) {
 		if r.Err() != nil {
 			return
 		}
-		if len(g.clients) >= g.max {
+		if g.clients.len() >= g.max {
 			g.evict()
 		}
-		g.clients[a] = c
+		g.clients.put(a, c)
 		g.order.insert(a)
 		g.judge(a, c)
 		if c.known {

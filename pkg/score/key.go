@@ -95,6 +95,8 @@ func addrKey16(a netip.Addr) key16 {
 	return key16{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
+func (k key4) addr() netip.Addr { return k.prefix().Addr() }
+
 // addr is the address of an addrKey16.
 func (k key16) addr() netip.Addr { return addr6(k[0], k[1]).Unmap() }
 

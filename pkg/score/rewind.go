@@ -85,7 +85,7 @@ func (g *Good) follow() {
 // believe takes the clock for right and the newest time for wrong.
 func (g *Good) believe() {
 	g.mark, g.day, g.behind = g.now, g.now/daySecs, 0
-	for _, r := range g.clients {
+	for _, r := range g.clients.all {
 		r.last, r.off = min(r.last, uint32(g.day)), min(r.off, uint32(g.day))
 		r.since = min(r.since, uint32(g.now))
 		r.volume.rewind(uint32(g.now / volumeBucket))

@@ -223,7 +223,7 @@ func TestDecodeBlames(t *testing.T) {
 	}
 	for i := range uint32(108) {
 		a, b, c := host4(i+1), host6(uint64(i), 1), host4(1<<20+i)
-		if small.clients[a] == nil && small.offence(a) == 0 || i < 20 && (small.offence(b) == 0 || small.offence(c) == 0) {
+		if small.clients.get(a) == nil && small.offence(a) == 0 || i < 20 && (small.offence(b) == 0 || small.offence(c) == 0) {
 			t.Errorf("%s, %s or %s is no offender any more", a, b, c)
 		}
 	}

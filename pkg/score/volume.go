@@ -132,14 +132,14 @@ func (v *volume) in(from, to int64) int {
 // windows of the Tables do.
 func (g *Good) Accepted(p netip.Prefix, from, to int64) int {
 	if p.IsSingleIP() {
-		if e := g.clients[p.Addr()]; e != nil {
+		if e := g.clients.get(p.Addr()); e != nil {
 			return e.volume.in(from, to)
 		}
 		return 0
 	}
 	n := 0
 	g.order.within(p, func(a netip.Addr) bool {
-		n += g.clients[a].volume.in(from, to)
+		n += g.clients.get(a).volume.in(from, to)
 		return true
 	})
 	return n
