@@ -72,8 +72,7 @@ TEXT ·stop(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	SHLQ         $32, DX
 	ORQ          DX, AX
-	BSFQ         AX, AX
-	CMOVQEQ      DI, AX
+	TZCNTQ       AX, AX // 64 where there is none
 	CMPQ         AX, CX
 	CMOVQGE      DI, AX
 	MOVQ         AX, ret+24(FP)
@@ -162,8 +161,8 @@ TEXT ·peer(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	SHLQ           $32, DX
 	ORQ            DX, AX
-	BSFQ           AX, R8
-	JZ             none
+	TZCNTQ         AX, R8
+	JCS            none
 	LEAQ           -1(R8), AX
 	CMPQ           AX, $46
 	JHI            none // also when it is empty
@@ -191,28 +190,24 @@ TEXT ·peer(SB), NOSPLIT, $0-36
 	NOTL     AX
 	ANDL     $0xffff, AX
 	XORL     AX, DX // what is neither
-	BSFL     AX, R9
-	JZ       none
-	LEAL     -1(AX), R13
-	ANDL     R13, AX
-	BSFL     AX, R10
-	JZ       none
-	LEAL     -1(AX), R13
-	ANDL     R13, AX
-	BSFL     AX, R11
-	JZ       none
-	LEAL     -1(AX), R13
-	ANDL     R13, AX
-	BSFL     AX, R12
-	JZ       none
+	TZCNTL   AX, R9
+	JCS      none
+	BLSRL    AX, AX
+	TZCNTL   AX, R10
+	JCS      none
+	BLSRL    AX, AX
+	TZCNTL   AX, R11
+	JCS      none
+	BLSRL    AX, AX
+	TZCNTL   AX, R12
+	JCS      none
 
-	// Three dots and then "]". Where there is nothing but dots DX is anything: "]"
-	// is not there then.
-	BSFL DX, DX
-	CMPL DX, R12
-	JNE  none
-	CMPB (SI)(R12*1), $0x5d
-	JNE  none
+	// Three dots and then "]". Where there is nothing but dots DX becomes 32.
+	TZCNTL DX, DX
+	CMPL   DX, R12
+	JNE    none
+	CMPB   (SI)(R12*1), $0x5d
+	JNE    none
 
 	// One less than the lengths: each is 0 to 2.
 	LEAL 1(R8)(R12*1), BX
