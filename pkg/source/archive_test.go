@@ -449,3 +449,26 @@ func TestProgress(t *testing.T) {
 		}
 	}
 }
+
+// TestBlocksTakeTurns: a consumer that holds one block at a time is given so many in turn
+// that together they are no less than 1 MiB, and no more than there may be.
+func TestBlocksTakeTurns(t *testing.T) {
+	for _, x := range []struct{ blocks, size, want int }{{8, 256 << 10, 4}, {8, 300 << 10, 4}, {8, 1 << 20, 1}, {8, 4 << 20, 1}, {3, 1000, 3}, {8, 1000, 8}} {
+		p := newPool(x.blocks, x.size)
+		var order []*Block
+		for range 3 * x.want {
+			b, err := p.get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			order = append(order, b)
+			b.Release()
+		}
+		for i, b := range order {
+			if n := slices.Index(order, b); n != i%x.want {
+				t.Errorf("%d blocks of %d bytes: number %d is block %d, want %d", x.blocks, x.size, i, n, i%x.want)
+				break
+			}
+		}
+	}
+}
