@@ -20,12 +20,12 @@ const hugePage = 2 << 20
 // Nothing is touched here. The collection that makes the memory free for others is
 // quick as long as there is little else.
 func inHugePages(size int) {
-	// The huge page in which the heap ends now is partly in use, so the rest of it
-	// would come page by page. It is skipped: by what is alive until the collection.
-	const span = 64 << 10 // has pages of its own
-	last := make([]byte, span)
-	end := uintptr(unsafe.Pointer(unsafe.SliceData(last))) + span
-	rest := make([]byte, max(int(-end%hugePage)-span/4, span))
+	// The huge page in which the heap ends is partly in use, so its rest comes page by
+	// page. It is skipped by what is alive until the collection: last, which usually
+	// lies at the end, being too large for a hole or the stack, and rest.
+	last := make([]byte, 128<<10)
+	end := uintptr(unsafe.Pointer(unsafe.SliceData(last))) + uintptr(len(last))
+	rest := make([]byte, int(-end%hugePage))
 	b := make([]byte, size)
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	at := int(-start % hugePage)

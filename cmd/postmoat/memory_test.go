@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -23,22 +26,35 @@ func TestGarbage(t *testing.T) {
 }
 
 // TestGiveRoom: there is no collection before a good part of the room is used
-// up, and after each the measure is of what is alive then.
+// up, and after each the measure is of what is alive then. In a process of its own,
+// since it never ends.
 func TestGiveRoom(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	for alive, want := range map[uint64]int{0: 900, 4 << 20: 900, 32 << 20: 200, 320 << 20: 110} {
 		if got := roomy(alive); got != want {
 			t.Errorf("%d bytes alive: %d %%, want %d", alive, got, want)
 		}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	giveRoom(runtime.GC)
 	now := func() int {
 		p := debug.SetGCPercent(900)
 		debug.SetGCPercent(p)
 		return p
 	}
-	if got := now(); got != 900 {
-		t.Errorf("%d %% at first", got)
+	begun := false
+	giveRoom(func() {
+		begun = true
+		if got := now(); got != 900 {
+			t.Errorf("%d %% when it begins", got)
+		}
+		live := make([]byte, 64<<20)
+		runtime.GC()
+		runtime.GC()
+		runtime.KeepAlive(live)
+	})
+	if got := now(); got != 900 || !begun {
+		t.Errorf("%d %% at first, begun: %v", got, begun)
 	}
 	for _, size := range []int{64 << 20, 8 << 20} {
 		live := make([]byte, size)
@@ -48,6 +64,13 @@ func TestGiveRoom(t *testing.T) {
 				t.Fatalf("%d %% with %d bytes alive, want some %d", now(), size, want)
 			}
 			runtime.GC()
+		}
+		for range 3 { // and it stays so
+			runtime.GC()
+			time.Sleep(10 * time.Millisecond)
+			if got := now(); got < want-want/5 || got > want+want/5 {
+				t.Errorf("%d %% later with %d bytes alive, want some %d", got, size, want)
+			}
 		}
 		runtime.KeepAlive(live)
 	}
@@ -66,4 +89,19 @@ func TestTunedByHand(t *testing.T) {
 			t.Errorf("%+v: %v", x, got)
 		}
 	}
+}
+
+// alone runs a test in a process of its own, and says whether this is that one.
+func alone(t *testing.T, env ...string) bool {
+	t.Helper()
+	const child = "POSTMOAT_TEST_ALONE"
+	if os.Getenv(child) == t.Name() {
+		return true
+	}
+	c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	c.Env = append(append(os.Environ(), env...), child+"="+t.Name())
+	if out, err := c.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return false
 }

@@ -155,9 +155,7 @@ func (j *Joiner) Keep() {
 }
 
 // other finds the session and the message of an event that is not of an smtpd,
-// and fills in what they tell. In line, it would keep Join from being so.
-//
-//go:noinline
+// and fills in what they tell.
 func (j *Joiner) other(o *sourceState, ev *Event) *Session {
 	switch k := ev.Kind; {
 	case k >= PostscreenConnect && k <= PostscreenDisconnect:

@@ -30,33 +30,33 @@ type lines struct {
 // find reads on until xs is full of events or the block ends, and returns how
 // many it has found.
 func (l *lines) find(xs []found) int {
-	data, start, number := l.block.Data, l.at, l.block.FirstLine+uint64(l.n)
-	n := uint(0)
+	data, next, number := l.block.Data, l.at, l.block.FirstLine+uint64(l.n)
+	n := uint(0) // unsigned, so that its bound is checked once
 	for i, end := range l.block.Ends[l.n:] {
 		if n >= uint(len(xs)) {
 			break
 		}
 		x := &xs[n]
 		x.line = number + uint64(i)
-		line := data[start:end]
-		l.at, start = start, end+1
+		start := next
+		next = end + 1
 		l.n++
 		switch {
-		case l.parser.Parse(line, &x.ev):
+		case l.parser.Parse(data[start:end], &x.ev):
 			n++
-		case x.ev.Kind == maillog.KindNone && !l.custom: // most others
-		case l.other(x, end):
+		case x.ev.Kind == maillog.KindNone && !l.custom: // most without an event
+		case l.other(x, start, end):
 			n++
 		}
 	}
-	l.at = start
+	l.at = next
 	return int(n)
 }
 
-// other says whether the line from at to end, which holds no event, is wanted
+// other says whether the line from start to end, which holds no event, is wanted
 // nevertheless, and counts it if it is not understood.
-func (l *lines) other(x *found, end uint32) bool {
-	line := l.block.Data[l.at:end]
+func (l *lines) other(x *found, start, end uint32) bool {
+	line := l.block.Data[start:end]
 	switch x.ev.Kind {
 	case maillog.KindNone:
 		return l.custom && maillog.Split(line, &x.ev)

@@ -97,8 +97,8 @@ type player struct {
 }
 
 const (
-	// blockSize is small enough for a block to stay in the cache between its
-	// reading and its parsing. It is the same however many processors there are:
+	// blockSize is small enough for a block to stay near between its reading and
+	// its parsing, and for the processors to share the work. It is the same however many processors there are:
 	// where a file begins, and how files are merged whose stamps go back, depends
 	// on it.
 	blockSize = 256 << 10

@@ -6,7 +6,7 @@ import (
 )
 
 // addrs is a sorted set of addresses as they are kept, see plain: those of IPv4 go
-// first. The zero value is empty.
+// first, as [netip.Addr.Compare] has it. The zero value is empty.
 type addrs struct {
 	v4 chunks[key4]
 	v6 chunks[key16]
@@ -40,10 +40,7 @@ func (s *addrs) all(yield func(netip.Addr) bool) {
 
 // within calls f for the members of p, in order, until f says false.
 func (s *addrs) within(p netip.Prefix, f func(netip.Addr) bool) {
-	if !p.IsValid() {
-		return
-	}
-	p = p.Masked()
+	p = p.Masked() // not valid: there is nothing in it
 	if first := p.Addr(); first.Is4() {
 		s.v4.from(addrKey4(first), func(k key4) bool { a := k.addr(); return p.Contains(a) && f(a) })
 	} else {
@@ -51,8 +48,8 @@ func (s *addrs) within(p netip.Prefix, f func(netip.Addr) bool) {
 	}
 }
 
-// chunks are sorted keys, in chunks so that an insertion moves few of them. None is
-// empty.
+// chunks are sorted keys in runs of at most chunkKeys, so that an insertion moves few of
+// them. No run is empty.
 type chunks[K key] [][]K
 
 const chunkKeys = 256
@@ -107,7 +104,7 @@ func (s *chunks[K]) insert(k K) {
 		c = c[:cut]
 		(*s)[i] = c
 		*s = slices.Insert(*s, i+1, upper)
-		if j > cut || cut == chunkKeys {
+		if j >= cut {
 			i, j, c = i+1, j-cut, upper
 		}
 	}
@@ -145,8 +142,8 @@ func (s chunks[K]) from(k K, f func(K) bool) bool {
 	i := s.chunk(k)
 	j, _ := search(s[i], k)
 	for ; i < len(s); i, j = i+1, 0 {
-		for _, k := range s[i][j:] {
-			if !f(k) {
+		for _, x := range s[i][j:] {
+			if !f(x) {
 				return false
 			}
 		}

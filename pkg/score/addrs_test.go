@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// TestAddrs holds the set against a sorted slice, with addresses in order, in
-// reverse and in none; those in order fill their chunks.
+// TestAddrs holds the set, what is in it and what is within prefixes, against a sorted
+// slice, with addresses in order, in reverse and in none; those in order fill their
+// chunks.
 func TestAddrs(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	const n = 5*chunkKeys + 7
-	four := func(i uint32) netip.Addr { return host4(i) }
 	six := func(i uint32) netip.Addr { return host6(uint64(i/64), uint64(i%64)) } // ::1 is less than any of IPv4
 	for name, at := range map[string]func(i int) netip.Addr{
-		"up":     func(i int) netip.Addr { return four(uint32(i)) },
-		"down":   func(i int) netip.Addr { return four(uint32(n - i)) },
-		"random": func(int) netip.Addr { return four(r.Uint32N(4 * n)) },
+		"up":     func(i int) netip.Addr { return host4(uint32(i)) },
+		"down":   func(i int) netip.Addr { return host4(uint32(n - i)) },
+		"random": func(int) netip.Addr { return host4(r.Uint32N(4 * n)) },
 		"up 6":   func(i int) netip.Addr { return six(uint32(i)) },
 		"down 6": func(i int) netip.Addr { return six(uint32(n - i)) },
 		"both": func(int) netip.Addr {
 			if r.IntN(2) == 0 {
-				return four(r.Uint32N(4 * n))
+				return host4(r.Uint32N(4 * n))
 			}
 			return six(r.Uint32N(4 * n))
 		},
@@ -116,8 +116,10 @@ func TestRecords(t *testing.T) {
 		want[a] = &record{days: uint16(len(want) + 1)}
 		m.put(a, want[a])
 	}
-	if m.get(netip.Addr{}) != nil {
-		t.Error("no address has a record")
+	for _, a := range []netip.Addr{{}, netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("::ffff:0.0.0.0")} {
+		if m.get(a) != nil {
+			t.Errorf("%v has a record", a)
+		}
 	}
 	check := func() {
 		t.Helper()
@@ -137,8 +139,16 @@ func TestRecords(t *testing.T) {
 		}
 	}
 	check()
-	for range m.all {
-		break
+	for most := range len(want) {
+		n := 0
+		for range m.all {
+			if n++; n > most {
+				break
+			}
+		}
+		if n != most+1 {
+			t.Errorf("%d records until it stopped, want %d", n, most+1)
+		}
 	}
 	for a := range want {
 		m.remove(a)

@@ -98,7 +98,7 @@ func lineEnds(ends []uint32, data []byte) []uint32 {
 
 var newline = []byte{'\n'}
 
-// A pool is a fixed number of blocks, made when first needed.
+// A pool is a fixed number of blocks, made when first needed: see inTurn.
 type pool struct {
 	free chan *Block // its capacity is the number of blocks
 	made int
@@ -109,9 +109,10 @@ func newPool(blocks, size int) *pool {
 	return &pool{free: make(chan *Block, blocks), size: size}
 }
 
-// inTurn is how much memory takes turns at least, in bytes. A single small block would
-// stay in the second cache of the processor, and into that a read copies more slowly
-// than into memory further away: by up to a third (Zen 4, Linux 6.18).
+// inTurn is how much memory takes turns at least, in bytes: that of the second cache of
+// a processor. A single small block would stay in there, and into that a read copies
+// more slowly than into memory further away, by up to a third (Zen 4, Linux 6.18), which
+// is more than to find it there when it is parsed saves.
 const inTurn = 1 << 20
 
 // get waits for a free block.
@@ -125,6 +126,7 @@ func (p *pool) get(ctx context.Context) (*Block, error) {
 	return b, nil
 }
 
+// take is get for a block as it was left.
 func (p *pool) take(ctx context.Context) (*Block, error) {
 	if p.made*p.size >= inTurn {
 		select {

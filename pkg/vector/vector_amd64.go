@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// fast says that the processor has AVX2, and BMI1, as all with that do: without it
-// alike and stop go byte by byte, and peer is not called.
+// fast says that there is AVX2, and BMI1, which every processor with that has but a
+// hypervisor may hide: without them alike and stop go byte by byte, and peer is not
+// called.
 var fast = cpu.X86.HasAVX2 && cpu.X86.HasBMI1
 
 // alike says whether the n bytes at a and at b are the same; n is 1 to 64, and room

@@ -162,10 +162,9 @@ TEXT ·peer(SB), NOSPLIT, $0-36
 	SHLQ           $32, DX
 	ORQ            DX, AX
 	TZCNTQ         AX, R8
-	JCS            none
 	LEAQ           -1(R8), AX
 	CMPQ           AX, $46
-	JHI            none // also when it is empty
+	JHI            none // also when it is empty, or has no end
 	CMPB           (SI)(R8*1), $0x5b // "["
 	JNE            none
 
@@ -191,16 +190,13 @@ TEXT ·peer(SB), NOSPLIT, $0-36
 	ANDL     $0xffff, AX
 	XORL     AX, DX // what is neither
 	TZCNTL   AX, R9
-	JCS      none
 	BLSRL    AX, AX
 	TZCNTL   AX, R10
-	JCS      none
 	BLSRL    AX, AX
 	TZCNTL   AX, R11
-	JCS      none
 	BLSRL    AX, AX
 	TZCNTL   AX, R12
-	JCS      none
+	JCS      none // there are fewer than four
 
 	// Three dots and then "]". Where there is nothing but dots DX becomes 32.
 	TZCNTL DX, DX
