@@ -99,8 +99,8 @@ type player struct {
 const (
 	// blockSize is small enough for a block to stay near between its reading and
 	// its parsing, and for the processors to share the work. It is the same however
-	// many processors there are: where a file begins, and how files are merged whose stamps go back, depends
-	// on it.
+	// many processors there are: where a file begins, and how files are merged
+	// whose stamps go back, depends on it.
 	blockSize = 256 << 10
 	// ahead is how many events are found before they are fed: the more, the
 	// fewer changes between the two, and all of them are to stay in the cache.
