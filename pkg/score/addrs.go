@@ -56,32 +56,16 @@ const chunkKeys = 256
 
 // search is the index of the first key that is not before k, and whether it is k.
 func search[K key](keys []K, k K) (i int, found bool) {
-	hi, lo := k.words()
-	end := len(keys)
-	for i < end {
-		m := int(uint(i+end) / 2)
-		if h, l := keys[m].words(); h < hi || h == hi && l < lo {
-			i = m + 1
-		} else {
-			end = m
-		}
-	}
-	return i, i < len(keys) && keys[i] == k
+	return slices.BinarySearchFunc(keys, k, compareKeys[K])
 }
 
 // chunk is the index of the chunk where k is or belongs.
 func (s chunks[K]) chunk(k K) int {
-	hi, lo := k.words()
-	i, end := 0, len(s)
-	for i < end { // the first that begins behind k
-		m := int(uint(i+end) / 2)
-		if h, l := s[m][0].words(); h < hi || h == hi && l <= lo {
-			i = m + 1
-		} else {
-			end = m
-		}
+	i, found := slices.BinarySearchFunc(s, k, func(c []K, k K) int { return compareKeys(c[0], k) })
+	if !found && i > 0 {
+		i--
 	}
-	return max(i-1, 0)
+	return i
 }
 
 func (s *chunks[K]) insert(k K) {

@@ -65,7 +65,10 @@ func (key16) decode(r *wire.Reader) key16 { return key16{r.Fixed64(), r.Fixed64(
 func compareKeys[K key](a, b K) int {
 	ah, al := a.words()
 	bh, bl := b.words()
-	return cmp.Or(cmp.Compare(ah, bh), cmp.Compare(al, bl))
+	if ah != bh {
+		return cmp.Compare(ah, bh)
+	}
+	return cmp.Compare(al, bl)
 }
 
 func addr6(hi, lo uint64) netip.Addr {
